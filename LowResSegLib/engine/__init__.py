@@ -1,0 +1,60 @@
+"""Engines run a plan on a low-resolution grid. All give the same integers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from typing import Optional
+
+import numpy as np
+
+from LowResSegLib.errors import BackendError
+from LowResSegLib.model import Plan
+
+BACKENDS = ("onnxruntime", "numpy")  # in order of preference
+
+Step = Callable[[float], None]
+
+
+def available_backends() -> tuple[str, ...]:
+    """The backends that can be used here, the preferred one first."""
+    onnx = all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx"))
+    return BACKENDS if onnx else ("numpy",)
+
+
+def choose_backend(wanted: str = "auto") -> str:
+    """The backend to use; raises BackendError where the wanted one is unknown or not installed."""
+    available = available_backends()
+    if wanted == "auto":
+        return available[0]
+    if wanted not in BACKENDS:
+        raise BackendError(f"There is no backend named {wanted!r}; choose one of: auto, {', '.join(BACKENDS)}.")
+    if wanted not in available:
+        raise BackendError(f"The backend {wanted} needs a package that is not installed: pip install lowresseg[onnx].")
+    return wanted
+
+
+def run(
+    plan: Plan, grid: np.ndarray, backend: str, threads: Optional[int] = None, step: Optional[Step] = None
+) -> np.ndarray:
+    """Logits of a grid.
+
+    Args:
+        plan: a checked plan.
+        grid: uint8 (z, y, x), 0 to 127, sizes multiples of `plan.size_divisor`.
+        backend: one of `available_backends()`.
+        threads: at most so many; None means all cores.
+        step: called with the share that is done, 0 to 1; may raise to stop.
+
+    Returns:
+        int16 (classes, z, y, x), the same for every backend and number of threads.
+    """
+    report = step or (lambda share: None)
+    if backend == "numpy":
+        from LowResSegLib.engine import reference
+
+        return reference.run(plan, grid, report)
+    from LowResSegLib.engine import onnx_runtime
+
+    return onnx_runtime.run(plan, grid, threads or os.cpu_count() or 1, report)

@@ -1,0 +1,175 @@
+"""Reading and writing model files. A file is data, never code, and is checked whole before it is used.
+
+A model file is a zip of `model.json` and `network.bin`. `network.bin` holds the numbers of the layers in the order
+in which `model.json` describes them (see `packing`). Anything else in the zip, and any number that does not fit,
+is a reason to refuse it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from LowResSegLib.errors import ModelError
+from LowResSegLib.model.packing import pack, unpack
+from LowResSegLib.model.plan import Plan, check_plan
+from LowResSegLib.sampling import GridSettings, Normalisation
+from LowResSegLib.volume import Label
+
+SUFFIX = ".lowresseg"
+FORMAT_VERSION = 1
+_DESCRIPTION, _NETWORK = "model.json", "network.bin"
+_MAX_BYTES = {_DESCRIPTION: 4 << 20, _NETWORK: 256 << 20}
+_MAX_FILE = 256 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A network with everything that a run needs and a reader wants to know.
+
+    Attributes:
+        name: short, as used on the command line.
+        labels: of all classes in order, the background (value 0) first.
+        grid, normalisation: how a volume is brought to the network.
+        plan: the network.
+        card: title, modality, licence, training data, validation, intended use and limits: text or plain values.
+        digest: SHA-256 of `network.bin`; names the exact network in run records.
+    """
+
+    name: str
+    labels: tuple[Label, ...]
+    grid: GridSettings
+    normalisation: Normalisation
+    plan: Plan
+    card: dict[str, Any]
+    digest: str = ""
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Write a model file in one piece (temporary name, then rename).
+
+    Raises:
+        ModelError: the model would be refused when it is read.
+        OSError: the file cannot be written.
+    """
+    layers, numbers = pack(model.plan.layers)
+    description = {
+        "format": "lowresseg-model",
+        "version": FORMAT_VERSION,
+        "name": model.name,
+        "labels": [label.to_dict() for label in model.labels],
+        "grid": dataclasses.asdict(model.grid),
+        "normalisation": dataclasses.asdict(model.normalisation),
+        "reconstruction": {"kind": "linear"},
+        "network": {
+            "kind": "ternary",
+            "sha256": hashlib.sha256(numbers).hexdigest(),
+            "logit_unit": model.plan.logit_unit,
+            "layers": layers,
+        },
+        "card": model.card,
+    }
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        # A fixed date makes equal models equal files.
+        for name, content in ((_DESCRIPTION, json.dumps(description, indent=1).encode()), (_NETWORK, numbers)):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+    _parse(buffer.getvalue())
+    temporary = path.with_name(path.name + ".part")
+    try:
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_model(path: Path) -> Model:
+    """Read and check a model file.
+
+    Raises:
+        ModelError: it is missing, damaged, too new or not a model file; the text names the file and the reason.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > _MAX_FILE:
+            raise ModelError("It is far larger than any model file.")
+        return _parse(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
+    except ModelError as error:
+        raise ModelError(f"The model file {path} is refused. {error}") from error
+
+
+def _members(content: bytes) -> dict[str, bytes]:
+    """Both members of the zip, no more bytes of each than a model can have."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            entries = archive.infolist()
+            if sorted(entry.filename for entry in entries) != sorted(_MAX_BYTES):
+                raise ModelError("It is a zip archive, but not of a model.")
+            members = {}
+            for entry in entries:
+                limit = _MAX_BYTES[entry.filename]
+                with archive.open(entry) as member:
+                    members[entry.filename] = member.read(limit + 1)
+                if len(members[entry.filename]) > limit:
+                    raise ModelError("A part of it is larger than any model needs.")
+            return members
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError, OSError) as error:
+        raise ModelError("It is no model file, or a damaged one.") from error
+
+
+def _parse(content: bytes) -> Model:
+    members = _members(content)
+    try:
+        description = json.loads(members[_DESCRIPTION].decode("utf-8"))
+        if description["format"] != "lowresseg-model":
+            raise ModelError("It is no model file.")
+        version = int(description["version"])
+        if version > FORMAT_VERSION:
+            raise ModelError(f"It has format version {version}, made for a newer LowResSeg; update LowResSeg.")
+        network = description["network"]
+        if network["kind"] != "ternary":
+            raise ModelError(f"Its network is of the unknown kind {network['kind']!r}; update LowResSeg.")
+        if description["reconstruction"] != {"kind": "linear"}:
+            raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
+        digest = hashlib.sha256(members[_NETWORK]).hexdigest()
+        if digest != network["sha256"]:
+            raise ModelError("Its network is damaged: the checksum differs.")
+        layers = unpack(network["layers"], members[_NETWORK])
+        check_plan(layers)
+        labels = tuple(Label.from_dict(entry) for entry in description["labels"])
+        plan = Plan(layers, float(network["logit_unit"]))
+        model = Model(
+            name=str(description["name"]),
+            labels=labels,
+            grid=GridSettings(**description["grid"]),
+            normalisation=Normalisation(**description["normalisation"]),
+            plan=plan,
+            card=dict(description["card"]),
+            digest=digest,
+        )
+    except ModelError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, IndexError) as error:
+        raise ModelError(f"Its description is damaged ({type(error).__name__}).") from error
+    _check(model)
+    return model
+
+
+def _check(model: Model) -> None:
+    """What holds between the parts of a model."""
+    if [label.value for label in model.labels] != list(range(model.plan.classes)):
+        raise ModelError("Its labels do not fit the classes of its network.")
+    if model.plan.classes > 255:
+        raise ModelError("It has more than 255 classes.")
+    if model.grid.divisor % model.plan.size_divisor:
+        raise ModelError("Its grid does not fit its network.")

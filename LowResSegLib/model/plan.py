@@ -1,0 +1,173 @@
+"""The plan of a ternary network: its layers in the order in which they run, with integers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from LowResSegLib.errors import ModelError
+
+MAX_INTENSITY = 127  # the input grid holds 0 to 127
+MAX_FIRST_WEIGHT = 63  # doubled it fits int8, and two products with intensities fit int16: integer runtimes are exact
+MAX_SUM = 1 << 21  # sums stay below this, so that float32 is exact on them in any order, and on twice their range
+MAX_LOGIT = 4095  # so that interpolation with 6-bit weights on three axes stays within int32
+MAX_LAYERS = 1000
+MAX_CHANNELS = 4096
+
+OPERATIONS = ("image", "first", "ternary", "max_pool", "upsample", "concatenate", "logits")
+CONVOLUTIONS = ("first", "ternary", "logits")
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One step of a plan. Its values are (channels, z, y, x); all but image and logits are in {-1, 0, +1}.
+
+    Attributes:
+        operation: `image`: the grid, one channel, 0 to 127. `first`: convolution of intensities with integer
+            weights, then two thresholds. `ternary`: convolution with weights in {-1, 0, +1}, then two thresholds.
+            `max_pool`, `upsample`: by two on each axis, upsampling by repetition. `concatenate`: channels of all
+            inputs in order. `logits`: convolution with integer weights plus `offset`.
+        inputs: positions in the plan of the layers that this one reads.
+        channels: of the output.
+        weights: (out, in, k, k, k), int8 or int16, k odd, zero padding.
+        lower, upper: int32 (out,): the output is +1 where the sum is at least `upper`, -1 where it is below
+            `lower`, else 0; -r - 1 <= lower < upper <= r + 2, where r is the largest sum possible.
+        offset: int32 (out,), of logits.
+    """
+
+    operation: str
+    inputs: tuple[int, ...]
+    channels: int
+    weights: Optional[np.ndarray] = None
+    lower: Optional[np.ndarray] = None
+    upper: Optional[np.ndarray] = None
+    offset: Optional[np.ndarray] = None
+
+    @property
+    def kernel(self) -> int:
+        """Edge of the convolution's kernel; 0 for other operations."""
+        return 0 if self.weights is None else int(self.weights.shape[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A checked sequence of layers; the last one gives the logits.
+
+    Attributes:
+        layers: in the order in which they run.
+        logit_unit: one integer logit is this much of a logit as trained (for probabilities; labels need only the
+            integers).
+    """
+
+    layers: tuple[Layer, ...]
+    logit_unit: float
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, with the background."""
+        return self.layers[-1].channels
+
+    @property
+    def depth(self) -> tuple[int, ...]:
+        """For each layer how often its grid was halved."""
+        depths: list[int] = []
+        for layer in self.layers:
+            depth = depths[layer.inputs[0]] if layer.inputs else 0
+            depths.append(depth + {"max_pool": 1, "upsample": -1}.get(layer.operation, 0))
+        return tuple(depths)
+
+    @property
+    def size_divisor(self) -> int:
+        """Each size of the input grid is a multiple of this."""
+        return int(2 ** max(self.depth))
+
+    def last_uses(self) -> tuple[int, ...]:
+        """For each layer the position of the last layer that reads it, after which its values can be let go."""
+        last = list(range(len(self.layers)))
+        for position, layer in enumerate(self.layers):
+            for source in layer.inputs:
+                last[source] = position
+        return tuple(last)
+
+    def operations_per_voxel(self) -> float:
+        """Multiply-accumulates (here: additions) for one voxel of the input grid, zero weights counted too."""
+        return sum(
+            layer.weights.size / 8**depth for layer, depth in zip(self.layers, self.depth) if layer.weights is not None
+        )
+
+
+def check_plan(layers: Sequence[Layer]) -> None:
+    """Raise ModelError unless the layers are a network that every engine can run exactly."""
+    if not 2 <= len(layers) <= MAX_LAYERS or layers[0].operation != "image" or layers[-1].operation != "logits":
+        raise ModelError("The model's network does not begin with an image and end with logits.")
+    depths: list[int] = []
+    for position, layer in enumerate(layers):
+        problem = _problem(layer, position, layers, depths)
+        if problem:
+            raise ModelError(f"The model's network is damaged: layer {position} {problem}.")
+        depth = depths[layer.inputs[0]] if layer.inputs else 0
+        depths.append(depth + {"max_pool": 1, "upsample": -1}.get(layer.operation, 0))
+        if depths[-1] > 8:
+            raise ModelError(f"The model's network is damaged: layer {position} halves the grid too often.")
+    if depths[-1] != 0:
+        raise ModelError("The model's network does not return to the resolution of its input.")
+
+
+def _problem(layer: Layer, position: int, layers: Sequence[Layer], depths: Sequence[int]) -> Optional[str]:
+    """What is wrong with one layer, or None."""
+    if layer.operation not in OPERATIONS:
+        return f"has the unknown operation {layer.operation!r}"
+    if (layer.operation == "image") != (position == 0) or (layer.operation == "logits") != (position == len(layers) - 1):
+        return f"has the operation {layer.operation} in the wrong place"
+    if any(not 0 <= source < position for source in layer.inputs):
+        return "reads a layer that does not come before it"
+    wanted = {"image": 0, "concatenate": len(layer.inputs)}.get(layer.operation, 1)
+    if len(layer.inputs) != wanted or (layer.operation == "concatenate" and len(layer.inputs) < 2):
+        return "has the wrong number of inputs"
+    if not 1 <= layer.channels <= MAX_CHANNELS:
+        return "has an impossible number of channels"
+    sources = [layers[source] for source in layer.inputs]
+    reads_image = any(source.operation == "image" for source in sources)
+    if reads_image != (layer.operation == "first"):
+        return "reads intensities where it must not, or does not where it must"
+    if layer.operation == "upsample" and depths[layer.inputs[0]] < 1:
+        return "enlarges the grid beyond its input"
+    if layer.operation == "concatenate" and len({depths[source] for source in layer.inputs}) > 1:
+        return "joins grids of different sizes"
+    incoming = sum(source.channels for source in sources)
+    if layer.operation in CONVOLUTIONS:
+        return _convolution_problem(layer, incoming)
+    if layer.channels != (1 if layer.operation == "image" else incoming):
+        return "has the wrong number of channels"
+    return None
+
+
+def _convolution_problem(layer: Layer, incoming: int) -> Optional[str]:
+    weights = layer.weights
+    if weights is None or weights.ndim != 5 or weights.shape[:2] != (layer.channels, incoming):
+        return "has weights of the wrong shape"
+    if len(set(weights.shape[2:])) != 1 or weights.shape[-1] not in (1, 3, 5):
+        return "has a kernel that is not a cube of edge 1, 3 or 5"
+    sums = np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(1)
+    if layer.operation == "logits":
+        if layer.offset is None or layer.offset.shape != (layer.channels,):
+            return "lacks the offsets of its logits"
+        if (sums + np.abs(layer.offset.astype(np.int64)) > MAX_LOGIT).any():
+            return "has logits that can grow too large"
+        return None
+    if layer.operation == "ternary" and np.abs(weights).max(initial=0) > 1:
+        return "has weights other than -1, 0 and 1"
+    if layer.operation == "first" and np.abs(weights).max(initial=0) > MAX_FIRST_WEIGHT:
+        return f"has weights beyond {MAX_FIRST_WEIGHT}"
+    reach = sums * (MAX_INTENSITY if layer.operation == "first" else 1)
+    if (reach >= MAX_SUM).any():
+        return "has sums that can grow too large"
+    shape = (layer.channels,)
+    if layer.lower is None or layer.upper is None or layer.lower.shape != shape or layer.upper.shape != shape:
+        return "lacks its thresholds"
+    if (layer.lower >= layer.upper).any() or (layer.lower < -reach - 1).any() or (layer.upper > reach + 2).any():
+        return "has thresholds in the wrong order or out of range"
+    return None

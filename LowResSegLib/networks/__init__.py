@@ -1,0 +1,1 @@
+"""Torch modules of the low-resolution networks. Needed for training only, never for segmenting."""

@@ -1,0 +1,218 @@
+"""From a volume to the network's low-resolution grid: orientation, antialiased resampling, normalisation.
+
+The grid keeps the scan's own axes, turned and flipped to the model's nearest orientation, so nothing oblique is
+interpolated and the 48 reoriented copies of a scan give bit-identical grids. Only numpy's elementwise float32
+arithmetic in a fixed order is used: the result does not depend on the number of threads or on a BLAS.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from LowResSegLib.errors import InputError
+from LowResSegLib.volume import Volume
+
+# Patient direction (LPS) that each letter of an orientation code points to.
+_LETTERS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+NANOMETRES = 1_000_000  # a mm; spacings are rounded to these, so that every source of a scan gives one grid
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How array axes (z, y, x) are permuted, then flipped, to reach the model's orientation."""
+
+    axes: tuple[int, int, int]
+    flips: tuple[bool, bool, bool]
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """View of a (z, y, x) array in the model's orientation."""
+        return array.transpose(self.axes)[tuple(slice(None, None, -1 if f else 1) for f in self.flips)]
+
+    def undo(self, array: np.ndarray) -> np.ndarray:
+        """View of an array in the model's orientation, turned back to the volume's."""
+        flipped = array[tuple(slice(None, None, -1 if f else 1) for f in self.flips)]
+        return flipped.transpose(np.argsort(self.axes))
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """The grid that a model works on.
+
+    Attributes:
+        spacing: edge of a voxel in mm, the same along each axis.
+        orientation: three letters: where the x, y and z index of the grid increase to, such as "RAS".
+        divisor: sizes are padded, at their ends and with zeros, to multiples of this.
+    """
+
+    spacing: float
+    orientation: str = "RAS"
+    divisor: int = 1
+
+    def __post_init__(self) -> None:
+        if sorted(_LETTERS[letter][0] for letter in self.orientation if letter in _LETTERS) != [0, 1, 2]:
+            raise ValueError(f"{self.orientation!r} is no orientation; write three letters such as RAS.")
+        if not 0.01 <= self.spacing <= 100 or not 1 <= self.divisor <= 1024:
+            raise ValueError("A grid's spacing is 0.01 to 100 mm and its divisor 1 to 1024.")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How intensities become the network's integers, 0 to 127.
+
+    `foreground`: for MRI, whose intensities have no unit: `low` and `high` percentiles of the scan give its range,
+    what lies above `threshold` of the range is foreground, and the `reference` percentile of that becomes `level`.
+    `window`: for CT: `low` and `high` in HU become 0 and 127.
+    """
+
+    kind: str = "foreground"
+    low: float = 0.5
+    high: float = 99.5
+    threshold: float = 0.15
+    reference: float = 90.0
+    level: float = 80.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("foreground", "window"):
+            raise ValueError(f"{self.kind!r} is no normalisation; write foreground or window.")
+        if not self.low < self.high:
+            raise ValueError("A normalisation's low value must be below its high value.")
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Integers 0 to 127 (uint8) of a float32 array; raises InputError where all its values are the same."""
+        if self.kind == "window":
+            low, scale = np.float32(self.low), np.float32(127.0 / (self.high - self.low))
+        else:
+            low, high = np.percentile(image, [self.low, self.high], method="lower").astype(np.float32)
+            foreground = image[image > low + np.float32(self.threshold) * (high - low)]
+            reference = (
+                np.float32(np.percentile(foreground, self.reference, method="lower")) if foreground.size else low
+            )
+            # Resampling rounds, so a constant image has a range of a few units in the last place.
+            if not reference - low > 1e-5 * max(abs(reference), abs(low)):
+                raise InputError("The image has nearly the same value everywhere; there is nothing to segment.")
+            scale = np.float32(self.level) / (reference - low)
+        return np.clip(np.rint((image - low) * scale), 0, 127).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class LowResolution:
+    """A volume on a model's grid, and what is needed to come back.
+
+    Attributes:
+        grid: uint8 (z, y, x) in the model's orientation, padded.
+        size: the part of the grid that covers the volume, (z, y, x).
+        orientation: from the volume's axes to the model's.
+        source_shape: the volume's shape in the model's orientation.
+        source_spacing, spacing: of volume (z, y, x, in the model's orientation) and grid, in nanometres.
+    """
+
+    grid: np.ndarray
+    size: tuple[int, ...]
+    orientation: Orientation
+    source_shape: tuple[int, ...]
+    source_spacing: tuple[int, ...]
+    spacing: int
+
+
+def orientation_to(volume: Volume, code: str) -> Orientation:
+    """The permutation and flips that bring a volume's axes nearest to an orientation code.
+
+    Of the 48 reorientations the one whose axes agree best wins; between equals (turns by 45 degrees) the choice
+    depends on the axes' directions alone, not on how the array stores them.
+    """
+    direction = np.round(np.reshape(volume.direction, (3, 3)), 6)  # columns: x, y, z index axes
+    wanted = [_LETTERS[letter] for letter in code]
+    best: Optional[tuple[tuple[float, ...], Orientation]] = None
+    for order in itertools.permutations(range(3)):
+        for signs in itertools.product((1, -1), repeat=3):
+            turned = direction[:, order] * signs
+            agreement = round(float(sum(turned[axis, i] * sign for i, (axis, sign) in enumerate(wanted))), 6)
+            rank = (agreement, *(turned.T.ravel() + 0.0))
+            if best is None or rank > best[0]:
+                # Index axes are x, y, z; array axes are z, y, x.
+                axes = tuple(2 - order[2 - axis] for axis in range(3))
+                flips = tuple(signs[2 - axis] < 0 for axis in range(3))
+                best = (rank, Orientation(axes, flips))  # type: ignore[arg-type]
+    assert best is not None
+    return best[1]
+
+
+def _taps(source: int, target: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+    """Source indices and float32 weights, each (target, taps), of a triangle filter as wide as it must be.
+
+    `ratio` is target spacing over source spacing. Going down it smooths over one target voxel each way; going up
+    it is linear interpolation. At the ends the weights that fall outside are shared among the others.
+    """
+    radius = max(ratio, 1.0)
+    centre = (np.arange(target) + 0.5) * ratio - 0.5
+    first = np.ceil(centre - radius - 1e-9).astype(np.int64)
+    index = first[:, None] + np.arange(int(2 * radius) + 2)
+    weight = np.maximum(0.0, 1.0 - np.abs(index - centre[:, None]) / radius)
+    weight[(index < 0) | (index >= source)] = 0.0
+    keep = np.flatnonzero(weight.any(axis=0))
+    index, weight = index[:, keep], weight[:, keep]
+    weight /= weight.sum(axis=1, keepdims=True)
+    return np.clip(index, 0, source - 1), weight.astype(np.float32)
+
+
+def _along_last_but_one(array: np.ndarray, index: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Filter axis -2 of a float32 array; the sum runs over the taps in order."""
+    result = array[..., index[:, 0], :] * weight[:, 0, None]
+    for tap in range(1, index.shape[1]):
+        result += array[..., index[:, tap], :] * weight[:, tap, None]
+    return result
+
+
+def resample(
+    array: np.ndarray, ratios: tuple[float, ...], size: tuple[int, ...], step: Callable[[float], None]
+) -> np.ndarray:
+    """Antialiased resampling of a (z, y, x) array to float32 of `size`, one output slice at a time."""
+    (iz, wz), (iy, wy), (ix, wx) = (_taps(n, m, r) for n, m, r in zip(array.shape, size, ratios))
+    result = np.empty(size, np.float32)
+    for z in range(size[0]):
+        plane = np.zeros(array.shape[1:], np.float32)
+        for source, weight in zip(iz[z], wz[z]):
+            if weight:
+                plane += array[source].astype(np.float32) * weight
+        rows = _along_last_but_one(plane, iy, wy)
+        result[z] = _along_last_but_one(np.ascontiguousarray(rows.T), ix, wx).T
+        step((z + 1) / size[0])
+    return result
+
+
+def sample(
+    volume: Volume,
+    grid: GridSettings,
+    normalisation: Normalisation,
+    step: Optional[Callable[[float], None]] = None,
+) -> LowResolution:
+    """A volume on a model's grid.
+
+    Args:
+        volume: any orientation and spacing.
+        grid, normalisation: of the model.
+        step: called with the share that is done, 0 to 1; may raise to stop.
+
+    Raises:
+        InputError: all values are nearly the same, or are so large that float32 cannot hold them.
+    """
+    orientation = orientation_to(volume, grid.orientation)
+    source = orientation.apply(volume.array)
+    nanometres = [round(s * NANOMETRES) for s in volume.spacing[::-1]]
+    source_spacing = tuple(nanometres[axis] for axis in orientation.axes)
+    target_spacing = round(grid.spacing * NANOMETRES)
+    size = tuple(max(1, -(-n * s // target_spacing)) for n, s in zip(source.shape, source_spacing))
+    ratios = tuple(target_spacing / s for s in source_spacing)
+    with np.errstate(over="ignore", invalid="ignore"):
+        image = resample(source, ratios, size, step or (lambda share: None))
+    if not np.isfinite(image).all():
+        raise InputError("The image has values that are not finite numbers or are too large; repair them first.")
+    padded = [(0, -n % grid.divisor) for n in size]
+    levels = np.pad(normalisation.apply(image), padded)
+    return LowResolution(levels, size, orientation, source.shape, source_spacing, target_spacing)
+

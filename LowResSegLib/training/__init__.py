@@ -1,0 +1,1 @@
+"""Data, losses, the training loop, evaluation and export. Needs the extra `train` (torch, MONAI, Lightning)."""

@@ -1,0 +1,118 @@
+"""Start a training run, or go on with one."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch.utils.data import DataLoader
+
+from LowResSegLib.networks.unet import UNet
+from LowResSegLib.training.checkpoint import load_small, load_state, network_of, save_small
+from LowResSegLib.training.config import TrainingConfig
+from LowResSegLib.training.labels import LabelTable
+from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
+from LowResSegLib.training.task import SegmentationTask
+
+
+class SmallCheckpoint(Callback):
+    """After each validation: weights in half precision, and a line of scores in `scores.jsonl`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def on_validation_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Write both files."""
+        if trainer.sanity_checking:
+            return
+        scores = {key: round(float(value), 4) for key, value in trainer.callback_metrics.items()}
+        save_small(self.folder / "weights.pt", module.network, trainer.global_step, scores)  # type: ignore[arg-type]
+        with open(self.folder / "scores.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": trainer.global_step, **scores}) + "\n")
+
+
+def _scans(
+    config: TrainingConfig, table: LabelTable, data: Path, cases: Sequence[str], seed: int
+) -> SyntheticScans:
+    maps = [read_label_map(data / f"{case}.nii.gz") for case in cases]
+    return SyntheticScans(maps, table.lookup(), ContrastPriors.read(data), config.synthetic, seed)
+
+
+def class_weights(scans: SyntheticScans, classes: int, power: float) -> torch.Tensor:
+    """Weight of each class: its share of the label maps' voxels to minus `power`, scaled to a mean of one."""
+    counts = sum(np.bincount(scans.values[head].ravel(), minlength=classes) for head in scans.maps)
+    weights = (np.maximum(counts, 1) / np.sum(counts)) ** -power
+    return torch.from_numpy(weights / weights.mean()).float()
+
+
+def _network(config: TrainingConfig, classes: int, resumed: Optional[dict[str, Any]]) -> UNet:
+    network = UNet(classes, config.widths, config.ternary)
+    if resumed:
+        load_state(network, resumed["state"])
+    elif config.start_from:
+        start = load_small(config.start_from)
+        load_state(network, start["state"], keep_statistics=start["network"]["ternary"] == config.ternary)
+    return network.to(memory_format=torch.channels_last_3d) if config.channels_last else network
+
+
+def train(config_file: Path, data: Path, output: Path, resume: bool = False, max_minutes: float = 0) -> Path:
+    """Train a network on synthetic scans; returns the path of the small checkpoint.
+
+    Args:
+        config_file: YAML of a `TrainingConfig`; it is copied into the output folder.
+        data: folder of label maps and contrast priors (the SynthSeg distribution).
+        output: folder of the run: `last.ckpt` (everything), `weights.pt` (small), `scores.jsonl`.
+        resume: go on from `last.ckpt`, or where only `weights.pt` came along, from its weights and step with the
+            optimiser's memory empty.
+        max_minutes: stop after this time (0: never), ready to be resumed.
+    """
+    config = TrainingConfig.read(config_file)
+    lightning.seed_everything(config.seed, workers=True, verbose=False)
+    table = LabelTable.read(config.labels)
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(config_file, output / config_file.name)
+    whole, small = output / "last.ckpt", output / "weights.pt"
+    resumed = load_small(small) if resume and small.exists() and not whole.exists() else None
+
+    scans = _scans(config, table, data, config.training_cases, config.seed + (resumed["step"] if resumed else 0))
+    validation = _scans(config, table, data, config.validation_cases, 1234)
+    crops = list(itertools.islice(validation, config.validation_crops))
+    network = _network(config, len(table), resumed)
+    teacher = network_of(load_small(config.teacher)) if config.teacher else None
+    if teacher and config.channels_last:
+        teacher = teacher.to(memory_format=torch.channels_last_3d)
+    task = SegmentationTask(config, network, teacher, class_weights(scans, len(table), config.class_weight_power))
+
+    trainer = lightning.Trainer(
+        max_steps=config.steps,
+        max_time={"minutes": max_minutes} if max_minutes else None,
+        precision="bf16-mixed" if config.mixed_precision else "32-true",
+        val_check_interval=config.validate_every,
+        check_val_every_n_epoch=None,
+        limit_val_batches=len(crops),
+        num_sanity_val_steps=0,
+        default_root_dir=output,
+        logger=False,
+        gradient_clip_val=5.0,
+        callbacks=[
+            SmallCheckpoint(output),
+            ModelCheckpoint(output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False),
+        ],
+        enable_progress_bar=os.isatty(1),
+        enable_model_summary=False,
+    )
+    loader = DataLoader(
+        scans, batch_size=config.batch, num_workers=config.workers, persistent_workers=config.workers > 0
+    )
+    trainer.fit(task, loader, DataLoader(crops, batch_size=1), ckpt_path=str(whole) if resume and whole.exists() else None)
+    save_small(small, task.network, trainer.global_step, {k: float(v) for k, v in trainer.callback_metrics.items()})
+    return small

@@ -1,0 +1,107 @@
+"""Random plans and reoriented volumes for tests."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Optional
+
+import numpy as np
+
+from LowResSegLib.model import Layer, Model, Plan, check_plan
+from LowResSegLib.model.plan import MAX_FIRST_WEIGHT, MAX_INTENSITY
+from LowResSegLib.sampling import GridSettings, Normalisation
+from LowResSegLib.volume import Label, Volume
+
+
+def thresholds(reach: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Lower and upper thresholds, mostly where sums fall, some at and beyond the ends of their range."""
+    spread = np.maximum(np.sqrt(reach), 1)
+    lower = np.rint(-rng.uniform(0, 1.5, len(reach)) * spread)
+    upper = lower + 1 + np.rint(rng.uniform(0, 2, len(reach)) * spread)
+    where = rng.random(len(reach))
+    lower, upper = np.where(where < 0.05, -reach - 1, lower), np.where(where < 0.05, -reach, upper)
+    lower, upper = np.where(where > 0.95, reach + 1, lower), np.where(where > 0.95, reach + 2, upper)
+    lower = np.clip(lower, -reach - 1, reach + 1)
+    upper = np.clip(np.maximum(upper, lower + 1), -reach, reach + 2)
+    return lower.astype(np.int32), upper.astype(np.int32)
+
+
+def random_plan(rng: np.random.Generator, classes: int = 4, widths: tuple[int, ...] = (3, 5)) -> Plan:
+    """A small U-Net of random integers with as many levels as `widths` has entries."""
+    layers = [Layer("image", (), 1)]
+
+    def convolution(source: int, channels: int, kernel: int = 3) -> int:
+        first = layers[source].operation == "image"
+        shape = (channels, layers[source].channels, kernel, kernel, kernel)
+        weights = rng.integers(-MAX_FIRST_WEIGHT, MAX_FIRST_WEIGHT + 1, shape) if first else rng.integers(-1, 2, shape)
+        reach = np.abs(weights).reshape(channels, -1).sum(1) * (MAX_INTENSITY if first else 1)
+        kind, operation = (np.int16, "first") if first else (np.int8, "ternary")
+        layers.append(Layer(operation, (source,), channels, weights.astype(kind), *thresholds(reach, rng)))
+        return len(layers) - 1
+
+    def other(operation: str, *sources: int) -> int:
+        channels = sum(layers[source].channels for source in sources)
+        layers.append(Layer(operation, sources, channels))
+        return len(layers) - 1
+
+    skips, current = [], 0
+    for level, width in enumerate(widths):
+        current = convolution(other("max_pool", current) if level else current, width)
+        skips.append(current)
+    for level in reversed(range(len(widths) - 1)):
+        current = convolution(other("concatenate", skips[level], other("upsample", current)), widths[level])
+    weights = rng.integers(-300, 301, (classes, widths[0], 1, 1, 1)).astype(np.int16)
+    offset = rng.integers(-500, 501, classes).astype(np.int32)
+    layers.append(Layer("logits", (current,), classes, weights, offset=offset))
+    check_plan(layers)
+    return Plan(tuple(layers), 0.01)
+
+
+def random_model(rng: np.random.Generator, classes: int = 4, spacing: float = 2.0) -> Model:
+    """A model around a random plan."""
+    labels = tuple(Label(value, f"Structure {value}", (40 * value, 200, 10)) for value in range(classes))
+    plan = random_plan(rng, classes)
+    grid = GridSettings(spacing, "RAS", plan.size_divisor)
+    return Model("random", labels, grid, Normalisation(), plan, {"title": "Random", "limits": "For tests alone."})
+
+
+def random_volume(
+    rng: np.random.Generator, shape: tuple[int, int, int] = (13, 17, 11), direction: Optional[np.ndarray] = None
+) -> Volume:
+    """A smooth random scan of anisotropic spacing with an object in it; `direction` is a 3 x 3 matrix (LPS)."""
+    coarse = rng.uniform(0, 900, [-(-n // 3) for n in shape])
+    array = coarse.repeat(3, 0).repeat(3, 1).repeat(3, 2)[tuple(slice(0, n) for n in shape)]
+    array = (array + rng.uniform(0, 50, shape)).astype(np.int16)
+    matrix = np.eye(3) if direction is None else direction
+    return Volume(array, (1.0, 0.8, 1.7), (-31.5, 12.25, 7.0), tuple(matrix.ravel().tolist()))
+
+
+def reoriented(volume: Volume) -> Iterator[tuple[Volume, tuple[int, ...], tuple[bool, ...]]]:
+    """The 48 copies of a volume whose array is permuted and flipped and whose geometry says so.
+
+    Yields each copy with the permutation and the flips, in (z, y, x), that were applied to the array.
+    """
+    direction = np.reshape(volume.direction, (3, 3))
+    for order in itertools.permutations(range(3)):  # of the index axes x, y, z
+        for flips in itertools.product((False, True), repeat=3):
+            sizes = [volume.array.shape[2 - axis] for axis in order]
+            spacing = [volume.spacing[axis] for axis in order]
+            columns, origin = direction[:, order].copy(), np.array(volume.origin)
+            for axis, flip in enumerate(flips):
+                if flip:
+                    origin = origin + columns[:, axis] * spacing[axis] * (sizes[axis] - 1)
+                    columns[:, axis] *= -1
+            array_order = tuple(2 - order[2 - axis] for axis in range(3))
+            array_flips = tuple(flips[2 - axis] for axis in range(3))
+            array = volume.array.transpose(array_order)
+            array = array[tuple(slice(None, None, -1 if flip else 1) for flip in array_flips)]
+            copy = replace(
+                volume,
+                array=np.ascontiguousarray(array),
+                spacing=tuple(spacing),
+                origin=tuple(origin.tolist()),
+                direction=tuple(columns.ravel().tolist()),
+            )
+            yield copy, array_order, array_flips

@@ -1,0 +1,182 @@
+"""Model files: what is written is read, what is damaged or hostile is refused with a reason."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+from plans import random_model
+
+from LowResSegLib import engine
+from LowResSegLib.errors import ModelError
+from LowResSegLib.model import SUFFIX, available_models, load_model, read_model, write_model
+from LowResSegLib.model.packing import pack_trits, unpack_trits
+
+
+@pytest.fixture
+def path(tmp_path: Path, rng: np.random.Generator) -> Path:
+    """A valid model file."""
+    path = tmp_path / f"random{SUFFIX}"
+    write_model(path, random_model(rng))
+    return path
+
+
+def test_what_is_written_is_read(path: Path, rng: np.random.Generator) -> None:
+    original, read = random_model(np.random.default_rng(0)), read_model(path)
+    assert (read.name, read.labels, read.grid, read.normalisation, read.card) == (
+        original.name,
+        original.labels,
+        original.grid,
+        original.normalisation,
+        original.card,
+    )
+    grid = rng.integers(0, 128, (4, 6, 8)).astype(np.uint8)
+    expected, found = (engine.run(model.plan, grid, "numpy") for model in (original, read))
+    np.testing.assert_array_equal(found, expected)
+    assert not list(path.parent.glob("*.part"))
+
+
+def test_equal_models_are_equal_files(path: Path, tmp_path: Path) -> None:
+    write_model(tmp_path / "again", read_model(path))
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 1000])
+def test_trits_survive_packing_in_two_bits(count: int, rng: np.random.Generator) -> None:
+    trits = rng.integers(-1, 2, count).astype(np.int8)
+    packed = pack_trits(trits)
+    assert len(packed) == -(-count // 4)
+    np.testing.assert_array_equal(unpack_trits(packed, count), trits)
+
+
+def test_a_code_that_is_no_trit_is_refused() -> None:
+    with pytest.raises(ModelError, match="none of -1, 0 and 1"):
+        unpack_trits(b"\x03", 1)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], object], network: Callable[[bytes], bytes] = bytes) -> None:
+    """Change the description or the numbers of a model file, with a checksum that fits."""
+    import hashlib
+
+    with zipfile.ZipFile(path) as archive:
+        description = json.loads(archive.read("model.json"))
+        numbers = network(archive.read("network.bin"))
+    description["network"]["sha256"] = hashlib.sha256(numbers).hexdigest()
+    change(description)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.json", json.dumps(description))
+        archive.writestr("network.bin", numbers)
+
+
+def first_thresholds_swapped(numbers: bytes) -> bytes:
+    """The three lower thresholds of the first layer made larger than the upper ones."""
+    start = 3 * 27 * 2
+    return numbers[:start] + np.full(3, 1000, "<i4").tobytes() + np.full(3, -1000, "<i4").tobytes() + numbers[start + 24 :]
+
+
+DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[bytes], bytes], str]] = {
+    "too new": (lambda d: d.update(version=2), bytes, "newer LowResSeg"),
+    "other format": (lambda d: d.update(format="x"), bytes, "no model file"),
+    "no labels": (lambda d: d.pop("labels"), bytes, "damaged"),
+    "labels do not fit": (lambda d: d["labels"].pop(), bytes, "do not fit"),
+    "wrong checksum": (lambda d: d["network"].update(sha256="0"), bytes, "checksum"),
+    "unknown operation": (lambda d: d["network"]["layers"][2].update(operation="exec"), bytes, "unknown operation"),
+    "reads a later layer": (lambda d: d["network"]["layers"][2].update(inputs=[5]), bytes, "before it"),
+    "impossible channels": (lambda d: d["network"]["layers"][2].update(channels=10**9), bytes, "too early"),
+    "huge kernel": (lambda d: d["network"]["layers"][3].update(kernel=10**6), bytes, "described wrongly"),
+    "even kernel": (lambda d: d["network"]["layers"][-1].update(kernel=2), bytes, "too early"),
+    "layers are text": (lambda d: d["network"].update(layers="abc"), bytes, "damaged"),
+    "grid of no size": (lambda d: d["grid"].update(spacing=0), bytes, "damaged"),
+    "grid does not fit": (lambda d: d["grid"].update(divisor=3), bytes, "does not fit"),
+    "numbers too short": (lambda d: None, lambda n: n[:-1], "too early"),
+    "numbers too long": (lambda d: None, lambda n: n + b"\0", "no layer"),
+    "thresholds swapped": (lambda d: None, first_thresholds_swapped, "wrong order"),
+    "weights too large": (lambda d: None, lambda n: b"\xff\x7f" + n[2:], "weights beyond"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_damaged_models_are_refused_with_a_reason(
+    path: Path, damage: tuple[Callable[[dict[str, Any]], object], Callable[[bytes], bytes], str]
+) -> None:
+    change, network, reason = damage
+    rewrite(path, change, network)
+    with pytest.raises(ModelError, match=reason) as caught:
+        read_model(path)
+    assert str(path) in str(caught.value)
+
+
+def bomb() -> bytes:
+    """A zip whose description unpacks to far more than a description has."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.json", b" " * (40 << 20))
+        archive.writestr("network.bin", b"")
+    return buffer.getvalue()
+
+
+def stranger() -> bytes:
+    """A zip with a path that leads outside."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("../model.json", b"{}")
+        archive.writestr("network.bin", b"")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "no model file"), (b"PK nonsense", "no model file"), (bomb(), "larger"), (stranger(), "not of a model")],
+    ids=["empty", "nonsense", "bomb", "path outside"],
+)
+def test_hostile_files_are_refused(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / f"x{SUFFIX}"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=reason):
+        read_model(path)
+
+
+def test_every_truncation_and_many_changed_bytes_are_refused_or_harmless(path: Path) -> None:
+    content, rng = path.read_bytes(), np.random.default_rng(0)
+    target = path.with_name(f"mutant{SUFFIX}")
+    for length in range(0, len(content), 37):
+        target.write_bytes(content[:length])
+        with pytest.raises(ModelError):
+            read_model(target)
+    refused = 0
+    for _ in range(300):
+        mutant = bytearray(content)
+        mutant[rng.integers(len(mutant))] = rng.integers(256)
+        target.write_bytes(mutant)
+        try:
+            read_model(target)
+        except ModelError:
+            refused += 1
+    assert refused > 200
+
+
+def test_models_are_found_by_name_in_order(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    write_model(second / path.name, random_model(rng, classes=7))
+    monkeypatch.setenv("LOWRESSEG_MODELS", f"{path.parent}:{second}")
+    assert available_models()["random"] == path
+    assert len(load_model("random").labels) == 4
+    monkeypatch.setenv("LOWRESSEG_MODELS", str(second))
+    assert len(load_model("random").labels) == 7
+    assert load_model(path).digest != load_model("random").digest
+
+
+def test_an_unknown_model_is_refused_with_the_names_there_are(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOWRESSEG_MODELS", str(path.parent))
+    with pytest.raises(ModelError, match=r"no model named 'liver'.*random"):
+        load_model("liver")
+    with pytest.raises(ModelError, match="cannot be read"):
+        load_model(path.parent / f"liver{SUFFIX}")
