@@ -39,6 +39,7 @@ class TrainingConfig:
     workers: int = 1
     validate_every: int = 1000
     validation_crops: int = 16
+    statistics_batches: int = 100  # for batch norm, re-estimated at the end of a ternary run
     seed: int = 0
     synthetic: SyntheticSettings = field(default_factory=SyntheticSettings)
 

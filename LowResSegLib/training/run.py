@@ -20,8 +20,9 @@ from LowResSegLib.networks.unet import UNet
 from LowResSegLib.training.checkpoint import load_small, load_state, network_of, save_small
 from LowResSegLib.training.config import TrainingConfig
 from LowResSegLib.training.labels import LabelTable
+from LowResSegLib.training.statistics import re_estimate_statistics
 from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
-from LowResSegLib.training.task import SegmentationTask
+from LowResSegLib.training.task import SegmentationTask, first_step_of
 
 
 class SmallCheckpoint(Callback):
@@ -35,9 +36,11 @@ class SmallCheckpoint(Callback):
         if trainer.sanity_checking:
             return
         scores = {key: round(float(value), 4) for key, value in trainer.callback_metrics.items()}
-        save_small(self.folder / "weights.pt", module.network, trainer.global_step, scores)  # type: ignore[arg-type]
+        assert isinstance(module, SegmentationTask)
+        step = module.first_step + trainer.global_step
+        save_small(self.folder / "weights.pt", module.network, step, scores)
         with open(self.folder / "scores.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": trainer.global_step, **scores}) + "\n")
+            file.write(json.dumps({"step": step, **scores}) + "\n")
 
 
 def _scans(
@@ -82,18 +85,22 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     shutil.copyfile(config_file, output / config_file.name)
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None
+    go_on_from = whole if resume and whole.exists() else None
+    first_step = first_step_of(go_on_from) if go_on_from else resumed["step"] if resumed else 0
 
-    scans = _scans(config, table, data, config.training_cases, config.seed + (resumed["step"] if resumed else 0))
+    # What was seen before is not seen again in the same order.
+    scans = _scans(config, table, data, config.training_cases, config.seed + 1000 * int(resume) + first_step)
     validation = _scans(config, table, data, config.validation_cases, 1234)
     crops = list(itertools.islice(validation, config.validation_crops))
     network = _network(config, len(table), resumed)
     teacher = network_of(load_small(config.teacher)) if config.teacher else None
     if teacher and config.channels_last:
         teacher = teacher.to(memory_format=torch.channels_last_3d)
-    task = SegmentationTask(config, network, teacher, class_weights(scans, len(table), config.class_weight_power))
+    weights = class_weights(scans, len(table), config.class_weight_power)
+    task = SegmentationTask(config, network, teacher, weights, first_step)
 
     trainer = lightning.Trainer(
-        max_steps=config.steps,
+        max_steps=max(0, config.steps - first_step),
         max_time={"minutes": max_minutes} if max_minutes else None,
         precision="bf16-mixed" if config.mixed_precision else "32-true",
         val_check_interval=config.validate_every,
@@ -105,7 +112,9 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
         gradient_clip_val=5.0,
         callbacks=[
             SmallCheckpoint(output),
-            ModelCheckpoint(output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False),
+            ModelCheckpoint(
+                output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False
+            ),
         ],
         enable_progress_bar=os.isatty(1),
         enable_model_summary=False,
@@ -113,6 +122,11 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     loader = DataLoader(
         scans, batch_size=config.batch, num_workers=config.workers, persistent_workers=config.workers > 0
     )
-    trainer.fit(task, loader, DataLoader(crops, batch_size=1), ckpt_path=str(whole) if resume and whole.exists() else None)
-    save_small(small, task.network, trainer.global_step, {k: float(v) for k, v in trainer.callback_metrics.items()})
+    trainer.fit(task, loader, DataLoader(crops, batch_size=1), ckpt_path=go_on_from, weights_only=False)
+    if config.ternary:
+        # The float form is only a teacher, its running statistics are as good.
+        batches = itertools.islice(loader, config.statistics_batches)
+        re_estimate_statistics(task.network, (batch["image"] for batch in batches))
+    scores = {key: round(float(value), 4) for key, value in trainer.callback_metrics.items()}
+    save_small(small, task.network, first_step + trainer.global_step, scores)
     return small

@@ -138,14 +138,18 @@ def _downsample(array: np.ndarray, factor: int) -> np.ndarray:
     return shaped.mean(axis=(1, 3, 5), dtype=np.float32)
 
 
-def render(
-    labels: np.ndarray, means: np.ndarray, spreads: np.ndarray, settings: SyntheticSettings, rng: np.random.Generator
+def _tissue(labels: np.ndarray, means: np.ndarray, spreads: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Float32 intensities of a map of class indices, each voxel drawn from its class."""
+    image = rng.standard_normal(labels.shape, dtype=np.float32)
+    image *= spreads.take(labels)
+    image += means.take(labels)
+    return image
+
+
+def _degrade(
+    image: np.ndarray, means: np.ndarray, settings: SyntheticSettings, rng: np.random.Generator
 ) -> np.ndarray:
-    """The int8 network grid (as uint8, 0 to 127) of a crop of class indices at the label map's resolution."""
-    fine = rng.standard_normal(labels.shape, dtype=np.float32)
-    fine *= spreads.take(labels)
-    fine += means.take(labels)
-    image = _downsample(fine, settings.spacing_factor)
+    """Blur, thick slices, bias field, gamma and noise; the result is scaled so that bright tissue is near one."""
     for axis in range(3):
         image = _lowpass_axis(image, axis, rng.uniform(0, 0.75))
     if rng.random() < settings.thick_slices:
@@ -155,12 +159,31 @@ def render(
     bias = torch.from_numpy(rng.standard_normal((1, 1, 4, 4, 4)) * settings.bias * rng.uniform(0, 1)).float()
     image *= np.exp(functional.interpolate(bias, image.shape, mode="trilinear", align_corners=True)[0, 0].numpy())
     top = float(means.max()) + 1e-3
-    tissue = means[(means > 0.15 * top)]
-    reference = float(np.percentile(tissue, 75)) if len(tissue) else top
-    image = np.maximum(image / reference, 0) ** np.float32(np.exp(rng.normal(0, 0.15)))
+    reference = np.percentile([*means[means > 0.15 * top], top], 75)
+    image = np.maximum(image / np.float32(reference), 0) ** np.float32(np.exp(rng.normal(0, 0.15)))
     image += rng.standard_normal(image.shape, dtype=np.float32) * np.float32(settings.noise * rng.uniform(0, 1))
-    image *= np.float32(rng.uniform(45, 95))
+    return image
+
+
+def render_grid(
+    labels: np.ndarray, means: np.ndarray, spreads: np.ndarray, settings: SyntheticSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """The network's grid (uint8, 0 to 127) of a crop of class indices at the label map's resolution.
+
+    A crop does not show the whole scan's range of intensities, so instead of being normalised as a scan is, it is
+    given a random gain that covers what normalisation makes of real ones.
+    """
+    image = _downsample(_tissue(labels, means, spreads, rng), settings.spacing_factor)
+    image = _degrade(image, means, settings, rng) * np.float32(rng.uniform(45, 95))
     return np.clip(np.rint(image - rng.uniform(0, 3)), 0, 127).astype(np.uint8)
+
+
+def render_scan(
+    labels: np.ndarray, means: np.ndarray, spreads: np.ndarray, settings: SyntheticSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """A scan (int16) of a whole map of class indices, at the label map's resolution, for evaluation."""
+    image = _degrade(_tissue(labels, means, spreads, rng), means, settings, rng)
+    return np.clip(np.rint(1000 * image), 0, 32767).astype(np.int16)
 
 
 class SyntheticScans(torch.utils.data.IterableDataset):
@@ -210,5 +233,5 @@ class SyntheticScans(torch.utils.data.IterableDataset):
             drawn += 1
             head = pool[rng.integers(len(pool))]
             crop = self._crop(head, rng)
-            image = render(crop, *class_intensities(self.priors, self.settings, rng), self.settings, rng)
+            image = render_grid(crop, *class_intensities(self.priors, self.settings, rng), self.settings, rng)
             yield {"image": torch.from_numpy(image)[None], "label": torch.from_numpy(self.values[crop])}

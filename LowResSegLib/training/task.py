@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, Optional
 
 import lightning
@@ -24,13 +25,20 @@ class SegmentationTask(lightning.LightningModule):
         config: of the run.
         network, teacher: the network to train, and a float network to learn from or None.
         class_weights: of the cross-entropy, shape (classes,).
+        first_step: steps that were done before the loop's own count began (a run that goes on from a small
+            checkpoint).
     """
 
     def __init__(
-        self, config: TrainingConfig, network: UNet, teacher: Optional[UNet], class_weights: Tensor
+        self,
+        config: TrainingConfig,
+        network: UNet,
+        teacher: Optional[UNet],
+        class_weights: Tensor,
+        first_step: int = 0,
     ) -> None:
         super().__init__()
-        self.config, self.network = config, network
+        self.config, self.network, self.first_step = config, network, first_step
         # In a list, so that the teacher is no part of this module's parameters and checkpoints.
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
         self.register_buffer("class_weights", class_weights, persistent=False)
@@ -84,15 +92,24 @@ class SegmentationTask(lightning.LightningModule):
             self.log(f"dice_{value:02d}", score)
         self.log("dice", dice[1:].mean(), prog_bar=True)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep `first_step` in the whole checkpoint."""
+        checkpoint["first_step"] = self.first_step
+
     def configure_optimizers(self) -> Any:
         """Adam, linear warm-up, cosine to zero over the run's steps."""
         optimizer = torch.optim.Adam(self.network.parameters(), lr=self.config.learning_rate)
         warm_up, steps = self.config.warm_up, self.config.steps
 
-        def factor(step: int) -> float:
-            if step < warm_up:
-                return (step + 1) / warm_up
-            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm_up) / max(1, steps - warm_up))))
+        def factor(own_step: int) -> float:
+            # The optimiser's memory is empty after `first_step`, so it is warmed up again.
+            step, warmth = own_step + self.first_step, min(1.0, (own_step + 1) / warm_up)
+            return warmth * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def first_step_of(checkpoint: Path) -> int:
+    """`first_step` of the run that wrote a whole checkpoint; such a file is the user's own and is trusted."""
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["first_step"])

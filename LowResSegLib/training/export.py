@@ -1,0 +1,53 @@
+"""From a small checkpoint to a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from LowResSegLib import engine
+from LowResSegLib.model import Model, read_model, write_model
+from LowResSegLib.networks.fold import FoldedNetwork, fold
+from LowResSegLib.sampling import GridSettings, Normalisation
+from LowResSegLib.training.checkpoint import load_small, network_of
+from LowResSegLib.training.labels import LabelTable
+from LowResSegLib.volume import Label
+
+
+def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
+    """Fold a ternary network, write it as a model file and check the file against the folded network.
+
+    Args:
+        checkpoint: small checkpoint of a ternary network.
+        card_file: YAML with `name`, `labels` (path of the label table, relative to the card), `grid`,
+            `normalisation` and `card`.
+        output: path of the model file.
+
+    Raises:
+        ValueError: the network is not ternary, or the written file does not give the folded network's logits.
+        ModelError: the network is one that no engine may run.
+    """
+    description: dict[str, Any] = yaml.safe_load(card_file.read_text(encoding="utf-8"))
+    table = LabelTable.read(card_file.parent / description["labels"])
+    plan = fold(network_of(load_small(checkpoint)).eval())
+    model = Model(
+        name=description["name"],
+        labels=tuple(Label.from_dict(entry) for entry in table.entries),
+        grid=GridSettings(divisor=plan.size_divisor, **description["grid"]),
+        normalisation=Normalisation(**description["normalisation"]),
+        plan=plan,
+        card=description["card"],
+    )
+    write_model(output, model)
+    written = read_model(output)
+    edge = 2 * plan.size_divisor
+    grid = np.random.default_rng(0).integers(0, 128, (edge, edge, edge)).astype(np.uint8)
+    expected = FoldedNetwork(plan)(torch.from_numpy(grid)[None, None])[0].numpy()
+    for backend in engine.available_backends():
+        if not np.array_equal(engine.run(written.plan, grid, backend), expected):
+            raise ValueError(f"The exported model gives other logits on {backend} than the folded network.")
+    return written
