@@ -22,9 +22,10 @@ def positions(size: int, spacing: int, grid_size: int, grid_spacing: int) -> tup
     """For each voxel along an axis the grid voxel before it, and the weight of the next one, 0 to 63 of 64.
 
     Args:
-        size, spacing: of the volume; spacings are whole numbers of one unit, so that this is exact.
-        grid_size, grid_spacing: of the grid; both begin at the same edge. Beyond the outermost centres of grid
-            voxels their values are kept.
+        size: of the volume along the axis.
+        spacing: of the volume; both spacings are whole numbers of one unit, so that this is exact.
+        grid_size: of the grid along the axis; grid and volume begin at the same edge.
+        grid_spacing: of the grid. Beyond the outermost centres of grid voxels their values are kept.
     """
     centre = 2 * np.arange(size, dtype=np.int64) + 1  # in half voxels
     # Position in 64ths of grid voxels, from the centre of the first one, rounded to nearest.
@@ -50,9 +51,7 @@ def _extent(occupied: np.ndarray, before: np.ndarray) -> slice:
     return slice(inside[0], inside[-1] + 1) if len(inside) else slice(0, 0)
 
 
-def reconstruct(
-    logits: np.ndarray, low: LowResolution, step: Optional[Callable[[float], None]] = None
-) -> np.ndarray:
+def reconstruct(logits: np.ndarray, low: LowResolution, step: Optional[Callable[[float], None]] = None) -> np.ndarray:
     """Labelmap on the source grid.
 
     Args:
@@ -66,15 +65,10 @@ def reconstruct(
     report = step or (lambda share: None)
     logits = logits[(slice(None), *(slice(0, n) for n in low.size))]
     result = np.zeros(low.source_shape, np.uint8)
-    axes = [
-        positions(n, s, m, low.spacing)
-        for n, s, m in zip(low.source_shape, low.source_spacing, low.size)
-    ]
+    axes = [positions(n, s, m, low.spacing) for n, s, m in zip(low.source_shape, low.source_spacing, low.size)]
     # Where all neighbours of a voxel are background, it is background: exact, since nothing is rounded.
     labelled = logits.argmax(0) > 0
-    box = [
-        _extent(labelled.any(axis=tuple(a for a in range(3) if a != axis)), axes[axis][0]) for axis in range(3)
-    ]
+    box = [_extent(labelled.any(axis=tuple(a for a in range(3) if a != axis)), axes[axis][0]) for axis in range(3)]
     (z_before, z_weight), (y_before, y_weight), (x_before, x_weight) = (
         (before[part], weight[part]) for (before, weight), part in zip(axes, box)
     )

@@ -195,7 +195,8 @@ def sample(
 
     Args:
         volume: any orientation and spacing.
-        grid, normalisation: of the model.
+        grid: of the model.
+        normalisation: of the model.
         step: called with the share that is done, 0 to 1; may raise to stop.
 
     Raises:
@@ -215,4 +216,3 @@ def sample(
     padded = [(0, -n % grid.divisor) for n in size]
     levels = np.pad(normalisation.apply(image), padded)
     return LowResolution(levels, size, orientation, source.shape, source_spacing, target_spacing)
-

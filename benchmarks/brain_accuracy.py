@@ -49,7 +49,7 @@ def main() -> None:
     options = parser.parse_args()
     model = LowResSegLib.load_model(options.model)
 
-    def scans():  # noqa: ANN202 - an iterator of scans, made anew for each use
+    def scans():
         return synthetic_scans(options.data, CASES, LabelTable.read(TABLE), T1_LIKE, options.scans, options.seed)
 
     rows = {model.name: list(evaluate(model, scans()))}

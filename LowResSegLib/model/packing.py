@@ -14,8 +14,8 @@ from LowResSegLib.model.plan import CONVOLUTIONS, Layer
 def pack_trits(trits: np.ndarray) -> bytes:
     """Values in {-1, 0, +1}, four a byte, the first in the lowest bits, as 0, 1, 2 (value + 1)."""
     codes = (trits.ravel().astype(np.int8) + 1).astype(np.uint8)
-    codes = np.pad(codes, (0, -len(codes) % 4)).reshape(-1, 4)
-    return (codes[:, 0] | codes[:, 1] << 2 | codes[:, 2] << 4 | codes[:, 3] << 6).astype(np.uint8).tobytes()
+    codes = np.pad(codes, (0, -len(codes) % 4))
+    return (codes[0::4] | codes[1::4] << 2 | codes[2::4] << 4 | codes[3::4] << 6).astype(np.uint8).tobytes()
 
 
 def unpack_trits(packed: bytes, count: int) -> np.ndarray:

@@ -120,7 +120,9 @@ def _problem(layer: Layer, position: int, layers: Sequence[Layer], depths: Seque
     """What is wrong with one layer, or None."""
     if layer.operation not in OPERATIONS:
         return f"has the unknown operation {layer.operation!r}"
-    if (layer.operation == "image") != (position == 0) or (layer.operation == "logits") != (position == len(layers) - 1):
+    if (layer.operation == "image") != (position == 0) or (layer.operation == "logits") != (
+        position == len(layers) - 1
+    ):
         return f"has the operation {layer.operation} in the wrong place"
     if any(not 0 <= source < position for source in layer.inputs):
         return "reads a layer that does not come before it"

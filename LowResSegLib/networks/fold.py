@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -32,7 +34,8 @@ def fold(network: UNet) -> Plan:
 
     skips: list[int] = []
     current = 0
-    for level, blocks in enumerate(network.encoder):
+    encoder: Any = network.encoder
+    for level, blocks in enumerate(encoder):
         if level:
             current = add(Layer("max_pool", (current,), layers[current].channels))
         for block in blocks:
@@ -49,20 +52,20 @@ def fold(network: UNet) -> Plan:
     return Plan(tuple(layers), unit)
 
 
-def _fold_block(block: nn.Module, source: int) -> Layer:
+def _fold_block(block: Any, source: int) -> Layer:
     """Convolution, batch norm and ternary activation as one layer.
 
     With batch norm y = g (s a - m) / d + b of an integer sum a, the output is +1 where y > 0.5 and -1 where
     y < -0.5. A channel with g < 0 has its weights negated, so that larger sums always mean larger outputs.
     """
-    convolution, norm, _ = block  # type: ignore[misc]
+    convolution, norm, _ = block
     first = isinstance(convolution, IntegerConv3d)
     levels, scale = (integer_weights if first else ternary_weights)(convolution.weight.detach().double())
     weights = levels.numpy().astype(np.int64)
-    scale = scale.flatten().numpy() / (INTENSITY_SCALE if first else 1.0)
+    scales = scale.flatten().numpy() / (INTENSITY_SCALE if first else 1.0)
     gain = (norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)).numpy()
     shift = (norm.bias.detach().double() - torch.from_numpy(gain) * norm.running_mean.double()).numpy()
-    slope = gain * scale  # y = slope * sum + shift
+    slope = gain * scales  # y = slope * sum + shift
     weights[slope < 0] *= -1
     weights[slope == 0] = 0
     reach = np.abs(weights).reshape(len(weights), -1).sum(1) * (MAX_INTENSITY if first else 1)
@@ -84,10 +87,10 @@ def _fold_block(block: nn.Module, source: int) -> Layer:
     )
 
 
-def _fold_logits(last: nn.Module, source: int) -> tuple[Layer, float]:
+def _fold_logits(last: Any, source: int) -> tuple[Layer, float]:
     """The last layer in integers of one unit, as fine as the bound on logits allows."""
-    weight = last.weight.detach().double().numpy()  # type: ignore[union-attr, operator]
-    bias = last.bias.detach().double().numpy()  # type: ignore[union-attr, operator]
+    weight = last.weight.detach().double().numpy()
+    bias = last.bias.detach().double().numpy()
     terms = weight[0].size + 1
     reach = (np.abs(weight).reshape(len(weight), -1).sum(1) + np.abs(bias)).max()
     unit = float(reach / (MAX_LOGIT - terms))  # leaves room for the rounding of each term
@@ -108,11 +111,11 @@ class FoldedNetwork(nn.Module):
         values: list[Tensor] = []
         for layer in self.plan.layers:
             inputs = [values[source] for source in layer.inputs]
-            values.append(grid.float() if layer.operation == "image" else self._apply(layer, inputs))
+            values.append(grid.float() if layer.operation == "image" else self._run(layer, inputs))
         return values[-1].to(torch.int16)
 
     @staticmethod
-    def _apply(layer: Layer, inputs: list[Tensor]) -> Tensor:
+    def _run(layer: Layer, inputs: list[Tensor]) -> Tensor:
         if layer.operation == "concatenate":
             return torch.cat(inputs, 1)
         if layer.operation == "max_pool":

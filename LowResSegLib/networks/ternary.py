@@ -8,6 +8,8 @@ is trained is what is deployed; gradients pass straight through.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -54,6 +56,7 @@ class TernaryConv3d(nn.Conv3d):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Convolve; gradients reach the latent weights unchanged."""
         signs, scale = ternary_weights(self.weight)
         return self._conv_forward(input, _straight_through(self.weight, signs * scale), None)
 
@@ -65,20 +68,21 @@ class IntegerConv3d(nn.Conv3d):
         super().__init__(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, input: Tensor) -> Tensor:
+        """Convolve; gradients reach the latent weights unchanged."""
         levels, scale = integer_weights(self.weight)
         return self._conv_forward(input, _straight_through(self.weight, levels * scale), None)
 
 
 class _HardTernary(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, input: Tensor) -> Tensor:
+    def forward(ctx: Any, input: Tensor) -> Tensor:
         ctx.save_for_backward(input)
         positive = (input > ACTIVATION_THRESHOLD).to(input.dtype)
         return positive - (input < -ACTIVATION_THRESHOLD).to(input.dtype)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:  # type: ignore[override]
-        (input,) = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (input,) = ctx.saved_tensors
         return gradient * (input.abs() < 1.0).to(gradient.dtype)
 
 
@@ -86,7 +90,9 @@ class TernaryActivation(nn.Module):
     """-1 below -0.5, +1 above 0.5, else 0; the gradient is that of the hard tanh."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return _HardTernary.apply(input)
+        """Trits of the same shape."""
+        trits: Tensor = _HardTernary.apply(input)  # type: ignore[no-untyped-call]
+        return trits
 
 
 def upsample_nearest(input: Tensor) -> Tensor:

@@ -61,9 +61,7 @@ def synthetic_scans(
         yield f"{case}-{number:02d}", volume, values[labels]
 
 
-def evaluate(
-    model: Model, scans: Iterator[tuple[str, Volume, np.ndarray]], backend: str = "auto"
-) -> Iterator[Case]:
+def evaluate(model: Model, scans: Iterator[tuple[str, Volume, np.ndarray]], backend: str = "auto") -> Iterator[Case]:
     """Segment each scan the whole way and compare at its full resolution."""
     values = [label.value for label in model.labels if label.value]
     for name, volume, truth in scans:

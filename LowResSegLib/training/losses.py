@@ -18,6 +18,7 @@ def logits_at_phase(logits: Tensor, phase: Sequence[int], factor: int) -> Tensor
     Args:
         logits: (batch, classes, z, y, x).
         phase: for z, y and x, a number from 0 to factor - 1.
+        factor: high-resolution voxels a low-resolution voxel, along each axis.
     """
     for axis, index in enumerate(phase):
         offset = (index + 0.5) / factor - 0.5
@@ -25,9 +26,7 @@ def logits_at_phase(logits: Tensor, phase: Sequence[int], factor: int) -> Tensor
             continue
         dimension, size = axis + 2, logits.shape[axis + 2]
         if offset < 0:
-            neighbour = torch.cat(
-                [logits.narrow(dimension, 0, 1), logits.narrow(dimension, 0, size - 1)], dimension
-            )
+            neighbour = torch.cat([logits.narrow(dimension, 0, 1), logits.narrow(dimension, 0, size - 1)], dimension)
         else:
             neighbour = torch.cat(
                 [logits.narrow(dimension, 1, size - 1), logits.narrow(dimension, size - 1, 1)], dimension

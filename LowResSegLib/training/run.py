@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import itertools
 import json
 import os
@@ -40,12 +41,11 @@ class SmallCheckpoint(Callback):
         step = module.first_step + trainer.global_step
         save_small(self.folder / "weights.pt", module.network, step, scores)
         with open(self.folder / "scores.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **scores}) + "\n")
+            line: dict[str, float] = {"step": step, **scores}
+            file.write(json.dumps(line) + "\n")
 
 
-def _scans(
-    config: TrainingConfig, table: LabelTable, data: Path, cases: Sequence[str], seed: int
-) -> SyntheticScans:
+def _scans(config: TrainingConfig, table: LabelTable, data: Path, cases: Sequence[str], seed: int) -> SyntheticScans:
     maps = [read_label_map(data / f"{case}.nii.gz") for case in cases]
     return SyntheticScans(maps, table.lookup(), ContrastPriors.read(data), config.synthetic, seed)
 
@@ -64,7 +64,7 @@ def _network(config: TrainingConfig, classes: int, resumed: Optional[dict[str, A
     elif config.start_from:
         start = load_small(config.start_from)
         load_state(network, start["state"], keep_statistics=start["network"]["ternary"] == config.ternary)
-    return network.to(memory_format=torch.channels_last_3d) if config.channels_last else network
+    return network
 
 
 def train(config_file: Path, data: Path, output: Path, resume: bool = False, max_minutes: float = 0) -> Path:
@@ -94,14 +94,16 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     crops = list(itertools.islice(validation, config.validation_crops))
     network = _network(config, len(table), resumed)
     teacher = network_of(load_small(config.teacher)) if config.teacher else None
-    if teacher and config.channels_last:
-        teacher = teacher.to(memory_format=torch.channels_last_3d)
     weights = class_weights(scans, len(table), config.class_weight_power)
     task = SegmentationTask(config, network, teacher, weights, first_step)
 
+    if config.channels_last:
+        for module in filter(None, (network, teacher)):
+            module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
     trainer = lightning.Trainer(
         max_steps=max(0, config.steps - first_step),
-        max_time={"minutes": max_minutes} if max_minutes else None,
+        max_time=datetime.timedelta(minutes=max_minutes) if max_minutes else None,
         precision="bf16-mixed" if config.mixed_precision else "32-true",
         val_check_interval=config.validate_every,
         check_val_every_n_epoch=None,
@@ -119,10 +121,12 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
         enable_progress_bar=os.isatty(1),
         enable_model_summary=False,
     )
+    # A list is as good as a data set of indexed items.
+    validation_loader: DataLoader[Any] = DataLoader(crops, batch_size=1)  # type: ignore[arg-type]
     loader = DataLoader(
         scans, batch_size=config.batch, num_workers=config.workers, persistent_workers=config.workers > 0
     )
-    trainer.fit(task, loader, DataLoader(crops, batch_size=1), ckpt_path=go_on_from, weights_only=False)
+    trainer.fit(task, loader, validation_loader, ckpt_path=go_on_from, weights_only=False)
     if config.ternary:
         # The float form is only a teacher, its running statistics are as good.
         batches = itertools.islice(loader, config.statistics_batches)

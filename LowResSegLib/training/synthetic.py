@@ -107,15 +107,18 @@ def class_intensities(
     """Mean and spread of intensity for each entry of `priors.codes`, float32."""
     count = priors.means.shape[1]
     if rng.random() < settings.random_contrast:
-        means, spreads = rng.uniform(10, 240, count), rng.uniform(0, 25, count)
+        class_means: np.ndarray = np.asarray(rng.uniform(10, 240, count))
+        class_spreads: np.ndarray = np.asarray(rng.uniform(0, 25, count))
     else:
         spread = settings.prior_spread
-        means = priors.means[0] + spread * priors.means[1] * rng.standard_normal(count)
-        spreads = np.abs(priors.stds[0] + spread * priors.stds[1] * rng.standard_normal(count)) * rng.uniform(0.3, 1)
-    means, spreads = means[priors.classes], spreads[priors.classes]
+        class_means = priors.means[0] + spread * priors.means[1] * rng.standard_normal(count)
+        class_spreads = np.abs(priors.stds[0] + spread * priors.stds[1] * rng.standard_normal(count))
+        class_spreads *= rng.uniform(0.3, 1)
+    means, spreads = class_means[priors.classes], class_spreads[priors.classes]
     # The prior joins cortex and deep grey matter in one class; real ones differ a little.
     means = means + 4.0 * rng.standard_normal(len(means))
-    means[0], spreads[0] = rng.uniform(0, 8), rng.uniform(0, 3)
+    air = priors.codes == AIR
+    means[air], spreads[air] = rng.uniform(0, 8), rng.uniform(0, 3)
     if rng.random() < settings.skull_stripped:
         outside = priors.codes >= FIRST_CODE_OUTSIDE_BRAIN
         if rng.random() < 0.5:
@@ -146,9 +149,7 @@ def _tissue(labels: np.ndarray, means: np.ndarray, spreads: np.ndarray, rng: np.
     return image
 
 
-def _degrade(
-    image: np.ndarray, means: np.ndarray, settings: SyntheticSettings, rng: np.random.Generator
-) -> np.ndarray:
+def _degrade(image: np.ndarray, means: np.ndarray, settings: SyntheticSettings, rng: np.random.Generator) -> np.ndarray:
     """Blur, thick slices, bias field, gamma and noise; the result is scaled so that bright tissue is near one."""
     for axis in range(3):
         image = _lowpass_axis(image, axis, rng.uniform(0, 0.75))
@@ -186,7 +187,7 @@ def render_scan(
     return np.clip(np.rint(1000 * image), 0, 32767).astype(np.int16)
 
 
-class SyntheticScans(torch.utils.data.IterableDataset):
+class SyntheticScans(torch.utils.data.IterableDataset[dict[str, torch.Tensor]]):
     """Endless crops: `image` uint8 (1, n, n, n) and `label` uint8 (n * factor, ...) at the label map's resolution.
 
     Args:

@@ -41,6 +41,7 @@ class SegmentationTask(lightning.LightningModule):
         self.config, self.network, self.first_step = config, network, first_step
         # In a list, so that the teacher is no part of this module's parameters and checkpoints.
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
+        self.class_weights: Tensor
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.dice = DiceLoss(softmax=False, to_onehot_y=False, batch=True)
         self._overlap = torch.zeros(3, len(class_weights))

@@ -76,7 +76,9 @@ def rewrite(path: Path, change: Callable[[dict[str, Any]], object], network: Cal
 def first_thresholds_swapped(numbers: bytes) -> bytes:
     """The three lower thresholds of the first layer made larger than the upper ones."""
     start = 3 * 27 * 2
-    return numbers[:start] + np.full(3, 1000, "<i4").tobytes() + np.full(3, -1000, "<i4").tobytes() + numbers[start + 24 :]
+    return (
+        numbers[:start] + np.full(3, 1000, "<i4").tobytes() + np.full(3, -1000, "<i4").tobytes() + numbers[start + 24 :]
+    )
 
 
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[bytes], bytes], str]] = {

@@ -34,7 +34,7 @@ def test_the_48_copies_give_one_grid(rng: np.random.Generator, direction: np.nda
     expected = sample(volume, GRID, Normalisation())
     assert len(np.unique(expected.grid)) > 20
     count = 0
-    for copy, axes, flips in reoriented(volume):
+    for copy, _, _ in reoriented(volume):
         found = sample(copy, GRID, Normalisation())
         np.testing.assert_array_equal(found.grid, expected.grid)
         assert found.source_spacing == expected.source_spacing and found.size == expected.size
