@@ -11,18 +11,17 @@ import dataclasses
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from LowResSegLib.errors import ModelError
+from LowResSegLib.errors import InputError, ModelError
 from LowResSegLib.model.packing import pack, unpack
 from LowResSegLib.model.plan import Plan, check_plan
 from LowResSegLib.sampling import GridSettings, Normalisation
-from LowResSegLib.volume import Label
+from LowResSegLib.volume import Label, replacing
 
 SUFFIX = ".lowresseg"
 FORMAT_VERSION = 1
@@ -58,7 +57,7 @@ def write_model(path: Path, model: Model) -> None:
 
     Raises:
         ModelError: the model would be refused when it is read.
-        OSError: the file cannot be written.
+        InputError: the file cannot be written.
     """
     layers, numbers = pack(model.plan.layers)
     description = {
@@ -83,12 +82,8 @@ def write_model(path: Path, model: Model) -> None:
         for name, content in ((_DESCRIPTION, json.dumps(description, indent=1).encode()), (_NETWORK, numbers)):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     _parse(buffer.getvalue())
-    temporary = path.with_name(path.name + ".part")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_model(path: Path) -> Model:
@@ -105,7 +100,8 @@ def read_model(path: Path) -> Model:
     except OSError as error:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
     except ModelError as error:
-        raise ModelError(f"The model file {path} is refused. {error}") from error
+        reason = str(error)
+        raise ModelError(f"The model file {path} is refused: {reason[:1].lower()}{reason[1:]}") from error
 
 
 def _members(content: bytes) -> dict[str, bytes]:
@@ -159,6 +155,8 @@ def _parse(content: bytes) -> Model:
         )
     except ModelError:
         raise
+    except InputError as error:
+        raise ModelError(f"Its description is damaged. {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError, IndexError) as error:
         raise ModelError(f"Its description is damaged ({type(error).__name__}).") from error
     _check(model)

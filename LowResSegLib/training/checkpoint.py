@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from LowResSegLib.networks.unet import UNet
+from LowResSegLib.volume import replacing
 
 
 def save_small(path: Path, network: UNet, step: int, scores: dict[str, float]) -> None:
@@ -25,9 +25,8 @@ def save_small(path: Path, network: UNet, step: int, scores: dict[str, float]) -
         "scores": scores,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    torch.save(content, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def load_small(path: Path) -> dict[str, Any]:

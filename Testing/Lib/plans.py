@@ -15,9 +15,8 @@ from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.volume import Label, Volume
 
 
-def thresholds(reach: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def thresholds(reach: np.ndarray, spread: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Lower and upper thresholds, mostly where sums fall, some at and beyond the ends of their range."""
-    spread = np.maximum(np.sqrt(reach), 1)
     lower = np.rint(-rng.uniform(0, 1.5, len(reach)) * spread)
     upper = lower + 1 + np.rint(rng.uniform(0, 2, len(reach)) * spread)
     where = rng.random(len(reach))
@@ -38,7 +37,9 @@ def random_plan(rng: np.random.Generator, classes: int = 4, widths: tuple[int, .
         weights = rng.integers(-MAX_FIRST_WEIGHT, MAX_FIRST_WEIGHT + 1, shape) if first else rng.integers(-1, 2, shape)
         reach = np.abs(weights).reshape(channels, -1).sum(1) * (MAX_INTENSITY if first else 1)
         kind, operation = (np.int16, "first") if first else (np.int8, "ternary")
-        layers.append(Layer(operation, (source,), channels, weights.astype(kind), *thresholds(reach, rng)))
+        spread = reach / 8 if first else np.sqrt(reach)  # about as far as sums spread
+        limits = thresholds(reach, np.maximum(spread, 1), rng)
+        layers.append(Layer(operation, (source,), channels, weights.astype(kind), *limits))
         return len(layers) - 1
 
     def other(operation: str, *sources: int) -> int:
@@ -53,7 +54,7 @@ def random_plan(rng: np.random.Generator, classes: int = 4, widths: tuple[int, .
     for level in reversed(range(len(widths) - 1)):
         current = convolution(other("concatenate", skips[level], other("upsample", current)), widths[level])
     weights = rng.integers(-300, 301, (classes, widths[0], 1, 1, 1)).astype(np.int16)
-    offset = rng.integers(-500, 501, classes).astype(np.int32)
+    offset = rng.integers(-50, 51, classes).astype(np.int32)
     layers.append(Layer("logits", (current,), classes, weights, offset=offset))
     check_plan(layers)
     return Plan(tuple(layers), 0.01)

@@ -38,7 +38,7 @@ def test_what_is_written_is_read(path: Path, rng: np.random.Generator) -> None:
     grid = rng.integers(0, 128, (4, 6, 8)).astype(np.uint8)
     expected, found = (engine.run(model.plan, grid, "numpy") for model in (original, read))
     np.testing.assert_array_equal(found, expected)
-    assert not list(path.parent.glob("*.part"))
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
 def test_equal_models_are_equal_files(path: Path, tmp_path: Path) -> None:
@@ -84,6 +84,7 @@ def first_thresholds_swapped(numbers: bytes) -> bytes:
 DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[bytes], bytes], str]] = {
     "too new": (lambda d: d.update(version=2), bytes, "newer LowResSeg"),
     "other format": (lambda d: d.update(format="x"), bytes, "no model file"),
+    "label without a name": (lambda d: d["labels"][1].pop("name"), bytes, "needs a whole-number value and a name"),
     "no labels": (lambda d: d.pop("labels"), bytes, "damaged"),
     "labels do not fit": (lambda d: d["labels"].pop(), bytes, "do not fit"),
     "wrong checksum": (lambda d: d["network"].update(sha256="0"), bytes, "checksum"),

@@ -79,5 +79,5 @@ def test_tiny_and_thin_volumes_are_segmented(rng: np.random.Generator) -> None:
     model = random_model(rng)
     for shape in [(1, 1, 4), (1, 20, 20), (2, 3, 1)]:
         volume = random_volume(rng, shape=shape)
-        labelmap, _ = segment(replace(volume, spacing=(0.3, 8.0, 2.0)), model)
+        labelmap, _ = segment(replace(volume, spacing=(8.0, 0.3, 2.0)), model)
         assert labelmap.array.shape == shape

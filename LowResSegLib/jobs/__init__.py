@@ -1,0 +1,9 @@
+"""One interface to a run of `segment`, whoever does it: submit, progress, cancel, result."""
+
+from __future__ import annotations
+
+from LowResSegLib.jobs.in_process import InProcess
+from LowResSegLib.jobs.interface import Job, Progress, Runner
+from LowResSegLib.jobs.worker import Worker
+
+__all__ = ["InProcess", "Job", "Progress", "Runner", "Worker"]
