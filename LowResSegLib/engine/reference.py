@@ -12,8 +12,6 @@ import numpy as np
 
 from LowResSegLib.model import Layer, Plan
 
-_CHUNK = 8192  # positions a matrix product; its input then stays in the processor's cache
-
 
 def run(plan: Plan, grid: np.ndarray, step: Callable[[float], None]) -> np.ndarray:
     """Logits, int16 (classes, z, y, x), of a uint8 grid (z, y, x); see `engine.run`."""
@@ -45,34 +43,32 @@ def _apply(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
 def _convolve(layer: Layer, value: np.ndarray) -> np.ndarray:
     """Convolution with zero padding, then thresholds or offset.
 
-    Each z slice is padded and laid out flat, so that the input of one kernel tap is the same flat array, shifted.
-    The positions in the padding are computed too, and cut away at the end.
+    Slices are padded and laid out flat. One matrix product gives what every voxel of a slice adds to its neighbours
+    through each tap of the kernel; as the slice is flat, adding it there is a shift. Positions in the padding are
+    computed too, and cut away at the end.
     """
     assert layer.weights is not None
     kernel, margin = layer.kernel, layer.kernel // 2
     channels, size_z, size_y, size_x = value.shape
     wide = size_x + 2 * margin
     shifts = [dy * wide + dx for dy in range(kernel) for dx in range(kernel)]
-    length = size_y * wide  # outputs computed a slice: whole rows with their padding
-    # (out, in, z, y, x) to a matrix whose columns are ordered as the rows gathered below: (z, y, x, in).
-    matrix = layer.weights.transpose(0, 2, 3, 4, 1).reshape(layer.channels, -1).astype(np.float32)
-    padding = [(0, 0), (margin, margin), (margin, margin), (margin, margin)]
+    length = size_y * wide  # outputs of a slice: whole rows with their padding
+    # (out, in, z, y, x) to one matrix for each z, whose rows are (y, x, out).
+    taps = layer.weights.transpose(2, 3, 4, 0, 1).reshape(kernel, -1, channels).astype(np.float32)
+    # The last shift of the last position reads beyond the slice by 2 * margin.
+    around = [(0, 0), (margin, margin), (margin, margin)]
     kind = np.int16 if layer.operation == "logits" else np.int8
     result = np.empty((layer.channels, size_z, size_y, size_x), kind)
-    gathered = np.empty((kernel, len(shifts), channels, min(_CHUNK, length)), np.float32)
-    sums = np.empty((layer.channels, length), np.float32)
     for z in range(size_z):
-        low, high = max(0, z - margin), min(size_z, z + margin + 1)
-        window = np.pad(value[:, low:high], [(0, 0), (low - (z - margin), z + margin + 1 - high), *padding[2:]])
-        # The last shift of the last position reads beyond the slice by 2 * margin.
-        flat = np.pad(window.reshape(channels, kernel, -1), [(0, 0), (0, 0), (0, 2 * margin)])
-        for start in range(0, length, _CHUNK):
-            count = min(_CHUNK, length - start)
-            for dz in range(kernel):
-                for tap, shift in enumerate(shifts):
-                    gathered[dz, tap, :, :count] = flat[:, dz, start + shift : start + shift + count]
-            rows = gathered[..., :count].reshape(-1, count)
-            np.matmul(matrix, rows, out=sums[:, start : start + count])
+        sums = np.zeros((layer.channels, length), np.float32)
+        for dz in range(kernel):
+            source = z + dz - margin
+            if not 0 <= source < size_z:
+                continue
+            padded = np.pad(value[:, source].astype(np.float32), around).reshape(channels, -1)
+            products = taps[dz] @ np.pad(padded, [(0, 0), (0, 2 * margin)])
+            for shift, product in zip(shifts, products.reshape(len(shifts), layer.channels, -1)):
+                sums += product[:, shift : shift + length]
         inside = sums.reshape(layer.channels, size_y, wide)[:, :, :size_x]
         result[:, z] = _finish(layer, inside)
     return result
