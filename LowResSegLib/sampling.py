@@ -8,6 +8,7 @@ arithmetic in a fixed order is used: the result does not depend on the number of
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Optional
@@ -20,6 +21,7 @@ from LowResSegLib.volume import Volume
 # Patient direction (LPS) that each letter of an orientation code points to.
 _LETTERS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 NANOMETRES = 1_000_000  # a mm; spacings are rounded to these, so that every source of a scan gives one grid
+MAX_GRID = 1 << 29  # voxels; beyond it a header is wrong or hostile
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class GridSettings:
     def __post_init__(self) -> None:
         if sorted(_LETTERS[letter][0] for letter in self.orientation if letter in _LETTERS) != [0, 1, 2]:
             raise ValueError(f"{self.orientation!r} is no orientation; write three letters such as RAS.")
-        if not 0.01 <= self.spacing <= 100 or not 1 <= self.divisor <= 1024:
-            raise ValueError("A grid's spacing is 0.01 to 100 mm and its divisor 1 to 1024.")
+        if not 0.01 <= self.spacing <= 100 or not 1 <= self.divisor <= 256:
+            raise ValueError("A grid's spacing is 0.01 to 100 mm and its divisor 1 to 256.")
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,8 @@ def sample(
         step: called with the share that is done, 0 to 1; may raise to stop.
 
     Raises:
-        InputError: all values are nearly the same, or are so large that float32 cannot hold them.
+        InputError: all values are nearly the same, or are so large that float32 cannot hold them, or the volume is
+            far larger than anything that a model is made for.
     """
     orientation = orientation_to(volume, grid.orientation)
     source = orientation.apply(volume.array)
@@ -208,6 +211,9 @@ def sample(
     source_spacing = tuple(nanometres[axis] for axis in orientation.axes)
     target_spacing = round(grid.spacing * NANOMETRES)
     size = tuple(max(1, -(-n * s // target_spacing)) for n, s in zip(source.shape, source_spacing))
+    if math.prod(n + grid.divisor for n in size) > MAX_GRID:
+        extent = " x ".join(f"{n * grid.spacing:g}" for n in size[::-1])
+        raise InputError(f"The volume, {extent} mm, is too large for the model's grid of {grid.spacing:g} mm; crop it.")
     ratios = tuple(target_spacing / s for s in source_spacing)
     with np.errstate(over="ignore", invalid="ignore"):
         image = resample(source, ratios, size, step or (lambda share: None))

@@ -11,6 +11,8 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -169,5 +171,9 @@ def _check(model: Model) -> None:
         raise ModelError("Its labels do not fit the classes of its network.")
     if model.plan.classes > 255:
         raise ModelError("It has more than 255 classes.")
+    if not (math.isfinite(model.plan.logit_unit) and model.plan.logit_unit > 0):
+        raise ModelError("The unit of its logits is not a positive number.")
+    if not re.fullmatch(r"\w[\w .-]{0,99}", model.name):
+        raise ModelError("Its name is not one of letters, digits, spaces, dots and hyphens.")
     if model.grid.divisor % model.plan.size_divisor:
         raise ModelError("Its grid does not fit its network.")

@@ -85,6 +85,8 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], object], Callable[[bytes], by
     "too new": (lambda d: d.update(version=2), bytes, "newer LowResSeg"),
     "other format": (lambda d: d.update(format="x"), bytes, "no model file"),
     "label without a name": (lambda d: d["labels"][1].pop("name"), bytes, "needs a whole-number value and a name"),
+    "unit is no number": (lambda d: d["network"].update(logit_unit=float("nan")), bytes, "unit of its logits"),
+    "name with a path": (lambda d: d.update(name="../x"), bytes, "name"),
     "no labels": (lambda d: d.pop("labels"), bytes, "damaged"),
     "labels do not fit": (lambda d: d["labels"].pop(), bytes, "do not fit"),
     "wrong checksum": (lambda d: d["network"].update(sha256="0"), bytes, "checksum"),

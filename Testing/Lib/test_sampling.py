@@ -116,6 +116,12 @@ def test_constant_and_overflowing_images_are_refused(rng: np.random.Generator) -
         sample(volume.with_array(np.full(volume.array.shape, 1e300)), GRID, Normalisation())
 
 
+def test_a_volume_of_kilometres_is_refused_before_any_work(rng: np.random.Generator) -> None:
+    volume = replace(random_volume(rng), spacing=(1e5, 1e5, 1e5))
+    with pytest.raises(InputError, match=r"too large for the model's grid of 2 mm; crop it"):
+        sample(volume, GRID, Normalisation())
+
+
 @pytest.mark.parametrize("wrong", [{"orientation": "RAX"}, {"orientation": "RL"}, {"spacing": 0.0}, {"divisor": 0}])
 def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):

@@ -1,0 +1,187 @@
+"""Mutated model files: none may crash, hang, eat memory or be refused without a reason.
+
+    python Testing/Lib/fuzz_models.py [--count 100000] [--seed 0]
+
+Three kinds of mutation: bytes of the file; the description (with a checksum that fits the network); the network's
+numbers (with a checksum that fits). A mutant that is still a valid model is run on a small grid. Prints a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import hashlib
+import io
+import json
+import signal
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
+
+from plans import random_model  # noqa: E402
+
+from LowResSegLib import engine  # noqa: E402
+from LowResSegLib.errors import ModelError  # noqa: E402
+from LowResSegLib.model import read_model, write_model  # noqa: E402
+
+SECONDS = 10  # no file may take longer
+EXTRA_MEMORY = 1 << 30  # nor more than this beyond what the process has
+STRANGE: list[Any] = [
+    None, True, -1, 0, 1, 2, 3, 255, 256, 65536, 2**31, 2**63, 2**64, 10**30, -(2**40), 0.5, 1e308, float("nan"),
+    float("inf"), "", "x", "../../etc", "\x00", "ü" * 99, "9" * 5000, [], [0], [1] * 1000, [[[]]], {}, {"value": 1},
+]  # fmt: skip
+
+
+def mutate_bytes(content: bytes, rng: np.random.Generator) -> bytes:
+    """Some bytes changed, cut out, doubled or cut off."""
+    mutant = bytearray(content)
+    for _ in range(int(rng.integers(1, 6))):
+        place, length = int(rng.integers(len(mutant))), int(rng.integers(1, 64))
+        how = rng.integers(5)
+        if how == 0:
+            mutant[place] = int(rng.integers(256))
+        elif how == 1:
+            mutant[place] ^= 1 << int(rng.integers(8))
+        elif how == 2:
+            del mutant[place : place + length]
+        elif how == 3:
+            mutant[place:place] = mutant[place : place + length]
+        else:
+            del mutant[place:]
+        if not mutant:
+            return b""
+    return bytes(mutant)
+
+
+def places_of(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container and key inside a JSON value."""
+    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
+    for key in keys:
+        yield value, key
+        yield from places_of(value[key])
+
+
+def mutate_description(description: dict[str, Any], rng: np.random.Generator) -> None:
+    """Some values replaced by strange ones, removed, doubled, or exchanged with others."""
+    for _ in range(int(rng.integers(1, 4))):
+        places = list(places_of(description))
+        if not places:
+            return
+        container, key = places[rng.integers(len(places))]
+        how = rng.integers(5)
+        if how <= 1:
+            container[key] = STRANGE[rng.integers(len(STRANGE))]
+        elif how == 2 and isinstance(container[key], (int, float)) and not isinstance(container[key], bool):
+            container[key] = container[key] + int(rng.integers(-3, 4))
+        elif how == 3:
+            del container[key]
+        else:
+            other, place = places[rng.integers(len(places))]
+            container[key] = json.loads(json.dumps(other[place]))
+
+
+def packed(description: dict[str, Any], numbers: bytes) -> bytes:
+    """A model file of these parts, with a fitting checksum where there is a place for one."""
+    network = description.get("network")
+    if isinstance(network, dict):
+        network["sha256"] = hashlib.sha256(numbers).hexdigest()
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.json", json.dumps(description))
+        archive.writestr("network.bin", numbers)
+    return buffer.getvalue()
+
+
+def mutants(content: bytes, count: int, seed: int) -> Iterator[tuple[str, bytes]]:
+    """`count` mutated files with the kind of their mutation."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        text, numbers = archive.read("model.json").decode(), archive.read("network.bin")
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        if number % 3 == 0:
+            yield "bytes", mutate_bytes(content, rng)
+            continue
+        description = json.loads(text)
+        if number % 3 == 1:
+            mutate_description(description, rng)
+            yield "description", packed(description, numbers)
+        else:
+            yield "numbers", packed(description, mutate_bytes(numbers, rng))
+
+
+@contextlib.contextmanager
+def limits() -> Iterator[Callable[[], None]]:
+    """Bound this process's memory, where the system can; gives a function that starts a file's time."""
+    if not hasattr(signal, "SIGALRM"):
+        yield lambda: None
+        return
+    import resource
+
+    def late(*_: object) -> None:
+        raise TimeoutError(f"A file took more than {SECONDS} seconds.")
+
+    before, handler = resource.getrlimit(resource.RLIMIT_AS), signal.signal(signal.SIGALRM, late)
+    if sys.platform == "linux":
+        with open("/proc/self/statm") as statistics:
+            used = int(statistics.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + EXTRA_MEMORY, before[1]))
+    try:
+        yield lambda: signal.alarm(SECONDS) and None
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def fuzz(folder: Path, count: int, seed: int) -> dict[str, collections.Counter[str]]:
+    """Outcomes of `count` mutants by kind of mutation: `refused` or `still a model`.
+
+    Raises:
+        Exception: whatever a mutant raised that is not a ModelError with a reason; MemoryError and TimeoutError for
+            those that went beyond their bounds.
+        AssertionError: a file appeared beside the mutants, or a reason is none.
+    """
+    path = folder / "mutant.lowresseg"
+    write_model(path, random_model(np.random.default_rng(seed)))
+    content = path.read_bytes()
+    outcomes: dict[str, collections.Counter[str]] = {}
+    with limits() as start:
+        for kind, mutant in mutants(content, count, seed):
+            path.write_bytes(mutant)
+            start()
+            try:
+                model = read_model(path)
+                edge = 2 * model.plan.size_divisor
+                engine.run(model.plan, np.full((edge, edge, edge), 99, np.uint8), "numpy")
+                outcome = "still a model"
+            except ModelError as error:
+                assert len(str(error)) > len(f"The model file {path} is refused: ."), error
+                outcome = "refused"
+            outcomes.setdefault(kind, collections.Counter())[outcome] += 1
+    assert [entry.name for entry in folder.iterdir()] == [path.name]
+    return outcomes
+
+
+def main() -> None:
+    """Fuzz, and print what happened."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        outcomes = fuzz(Path(folder), options.count, options.seed)
+    print("| mutated | files | refused with a reason | still a valid model, which ran |\n|---|---|---|---|")
+    for kind, counter in outcomes.items():
+        print(f"| {kind} | {sum(counter.values())} | {counter['refused']} | {counter['still a model']} |")
+
+
+if __name__ == "__main__":
+    main()
