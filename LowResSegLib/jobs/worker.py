@@ -18,6 +18,7 @@ from LowResSegLib.errors import Cancelled, LowResSegError
 from LowResSegLib.jobs.interface import Progress
 from LowResSegLib.jobs.process import ChildProcess
 from LowResSegLib.jobs.protocol import CANCEL_SECONDS, error_from
+from LowResSegLib.model import available_models
 from LowResSegLib.volume import Volume
 
 _POLL_SECONDS = 0.01
@@ -65,13 +66,14 @@ class Worker:
         self.start()
         assert self._child is not None
         self._count += 1
-        path = Path(model)  # a file is named in full, because the child may be in another folder
+        # A file is named in full, because the child may be in another folder.
+        named = str(model) in available_models() or not Path(model).is_file()
         request = {
             "id": self._count,
             "input": str(self._child.folder / f"input-{self._count}.npy"),
             "output": str(self._child.folder / f"output-{self._count}.npy"),
             **volume.geometry,
-            "model": str(path.resolve()) if path.is_file() else str(model),
+            "model": str(model) if named else str(Path(model).resolve()),
             "backend": backend,
             "threads": threads,
         }
