@@ -34,7 +34,7 @@ touch $(1)/stamp
 endef
 
 run: .venv-run/stamp $(filter $(TEMPLATE),$(INPUT))
-	.venv-run/bin/lowresseg segment "$(INPUT)" --output "$(OUTPUT)"
+	.venv-run/bin/lowresseg segment "$(INPUT)" --output "$(OUTPUT)" --overwrite
 
 test: lint test-all test-numpy-1
 
@@ -61,9 +61,9 @@ $(TEMPLATE): tools/mni152.py | .venv-run/stamp
 	$(call environment,.venv-run,$(PYTHON),--editable ".[onnx$(comma)picture]")
 
 .venv-test/stamp: $(REQUIREMENTS)
-	$(call environment,.venv-test,$(PYTHON),--editable ".[onnx$(comma)picture$(comma)train$(comma)test$(comma)slicer$(comma)lint]")
+	$(call environment,.venv-test,$(PYTHON),--editable ".[onnx$(comma)picture$(comma)dicom$(comma)train$(comma)test$(comma)slicer$(comma)lint]")
 
 .venv-numpy-1/stamp: $(REQUIREMENTS)
-	$(call environment,.venv-numpy-1,$(or $(PYTHON_1),$(PYTHON)),"numpy==1.26.*" --editable ".[onnx$(comma)picture$(comma)test]")
+	$(call environment,.venv-numpy-1,$(or $(PYTHON_1),$(PYTHON)),"numpy==1.26.*" --editable ".[onnx$(comma)picture$(comma)dicom$(comma)test]")
 
 comma := ,

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Optional
 
-from LowResSegLib.cli import models, segment, train, worker
+from LowResSegLib.cli import dicom, models, segment, train, worker
+from LowResSegLib.cli.batch import OUT_OF_MEMORY
 from LowResSegLib.cli.progress import say
 from LowResSegLib.errors import LowResSegError
 from LowResSegLib.version import __version__
 
 COMMANDS: list[Callable[[Any], None]] = [
     segment.add,
+    dicom.add,
     models.add_list,
     models.add_info,
     train.add_train,
@@ -30,7 +33,6 @@ COMMANDS: list[Callable[[Any], None]] = [
 
 _BAD_USAGE = 2
 _INTERRUPTED = 130
-_TERMINATED = 143
 
 
 class _Parser(argparse.ArgumentParser):
@@ -54,11 +56,17 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Run the command line.
 
     Returns:
-        The exit status: 0; 2 after one sentence on standard error for bad usage or what a user can mend (a
-        LowResSegError); 130 after Ctrl-C.
+        The exit status: 0; 1 where some of several cases failed; 2 after one sentence on standard error for bad
+        usage or what a user can mend (a LowResSegError); 130 after Ctrl-C.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may have letters that the output's encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))  # an exception, so that files are put away
+        for name in ("SIGTERM", "SIGHUP"):  # the latter where a terminal is closed; Windows does not know it
+            if hasattr(signal, name):
+                number = getattr(signal, name)
+                # An exception, so that files are put away; the status is the one that shells know.
+                signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         args = parser().parse_args(arguments)
         status = int(args.run(args))
@@ -68,7 +76,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         say(error)
         return _BAD_USAGE
     except MemoryError:
-        say("There is not enough memory for this; close other programs or use a machine with more.")
+        say(OUT_OF_MEMORY)
         return _BAD_USAGE
     except KeyboardInterrupt:
         say("Interrupted.")

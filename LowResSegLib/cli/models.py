@@ -38,7 +38,7 @@ def _list(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(rows, indent=1))
     elif rows:
-        _print_table([("name", "title", "file"), *((row["name"], row["title"], row["path"]) for row in rows)])
+        print_table([("name", "title", "file"), *((row["name"], row["title"], row["path"]) for row in rows)])
     else:
         print("No model is installed.")
     return 0
@@ -50,10 +50,10 @@ def _info(args: argparse.Namespace) -> int:
         print(json.dumps(_description(model), indent=1))
         return 0
     card = {"name": model.name, **model.card, "network": f"SHA-256 {model.digest}"}
-    _print_table([(key.replace("_", " "), _text(value)) for key, value in card.items()])
+    print_table([(key.replace("_", " "), _text(value)) for key, value in card.items()])
     print()
     codes = [(label, f"{label.type.scheme} {label.type.value}" if label.type else "") for label in model.labels]
-    _print_table([("value", "structure", "code"), *((str(label.value), label.name, code) for label, code in codes)])
+    print_table([("value", "structure", "code"), *((str(label.value), label.name, code) for label, code in codes)])
     return 0
 
 
@@ -70,7 +70,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
+def print_table(rows: list[tuple[str, ...]]) -> None:
     """Print aligned columns; the last one is as long as it is."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:

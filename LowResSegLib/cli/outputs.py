@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -19,23 +20,30 @@ class OutputFolder:
     As a context manager it makes the output folder, which shows before the work whether it can be written to, and at
     the end takes away what was not published and the folders that it made in vain.
 
+    Args:
+        folder: Made if it is missing.
+        overwrite: Whether files of before may be replaced.
+
     Raises:
         InputError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, overwrite: bool) -> None:
         self._folder = folder
+        self._overwrite = overwrite
         self._made: list[Path] = []
         self._staging: Optional[Path] = None
         self._published = False
+        self._dropped: list[str] = []
 
     def __enter__(self) -> OutputFolder:
         """Make the folder and the hidden one in it."""
         try:
             for folder in reversed([self._folder, *self._folder.parents]):
                 if not folder.is_dir():
-                    folder.mkdir()
-                    self._made.append(folder)
+                    with suppress(FileExistsError):  # another process was faster; what is no folder shows below
+                        folder.mkdir()
+                        self._made.append(folder)
             self._staging = Path(tempfile.mkdtemp(prefix=".lowresseg-", dir=self._folder))
         except BaseException as error:
             self._clean()
@@ -47,28 +55,44 @@ class OutputFolder:
         return self
 
     def new(self, name: str) -> Path:
-        """Return where to write the file that will have this name."""
+        """Return where to write the file that will have this name; refuses a name that is taken."""
         assert self._staging is not None
-        if (self._folder / name).is_dir():
-            raise InputError(f"{self._folder / name} is a folder, where a file has to go; move it away.")
+        target = self._folder / name
+        if target.is_dir():
+            raise InputError(f"{target} is a folder, where a file has to go; move it away.")
+        if target.exists() and not self._overwrite:
+            raise InputError(
+                f"{target} is there already; give --overwrite to replace results, --skip-existing to keep them, or "
+                "another folder."
+            )
         return self._staging / name
 
-    def publish(self) -> None:
-        """Move all files to their places; if one cannot be moved, put back what was there."""
+    def drop(self, name: str) -> None:
+        """Let a file of before go when the others are published: it belongs to results that they replace."""
+        self._dropped.append(name)
+
+    def publish(self) -> list[str]:
+        """Move all files to their places and return their names; if one cannot be moved, put back what was there."""
         assert self._staging is not None
         old = self._staging / "old"
-        files = sorted(self._staging.iterdir())
-        old.mkdir()
+        files: list[Path] = []
         try:
+            files = sorted(self._staging.iterdir())
+            old.mkdir()
             for file in files:
                 target = self._folder / file.name
                 if target.exists():
+                    if not self._overwrite:  # it came during the run
+                        raise FileExistsError(errno.EEXIST, f"{file.name} is there by now")
                     os.replace(target, old / file.name)
                 os.replace(file, target)
+            for name in self._dropped:
+                if (self._folder / name).exists():
+                    os.replace(self._folder / name, old / name)
         except BaseException as error:
-            for file in files:
+            for file in [*files, *(self._staging / name for name in self._dropped)]:
                 target = self._folder / file.name
-                if not file.exists():  # it was moved
+                if not file.exists() and target.exists():  # it was moved
                     os.replace(target, file)
                 if (old / file.name).exists():
                     os.replace(old / file.name, target)
@@ -76,12 +100,15 @@ class OutputFolder:
                 raise InputError(f"The results cannot be put into {self._folder} ({error.strerror}).") from error
             raise
         self._published = True
+        return [file.name for file in files]
 
     def __exit__(
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], where: Optional[TracebackType]
     ) -> None:
-        """Take away what is not to stay."""
+        """Take away what is not to stay, and name a file that could not be written as it would have been called."""
         self._clean()
+        if isinstance(error, InputError) and str(self._staging) in str(error):
+            raise InputError(str(error).replace(str(self._staging), str(self._folder))) from error
 
     def _clean(self) -> None:
         if self._staging is not None:

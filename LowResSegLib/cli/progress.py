@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 _BAR = 30
+_CLEAR = "\r\033[K"
 
 
 def say(sentence: object) -> None:
-    """Print one sentence on standard error."""
-    print(f"lowresseg: {sentence}", file=sys.stderr)
+    """Print one sentence on standard error; on a terminal it takes the place of the line of progress."""
+    print(f"{_CLEAR if sys.stderr.isatty() else ''}lowresseg: {sentence}", file=sys.stderr)
 
 
 @contextmanager
@@ -28,15 +29,16 @@ def progress_printer(kind: str) -> Iterator[Callable[[str, float], None]]:
         try:
             yield _line
         finally:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            print(_CLEAR, end="", file=sys.stderr, flush=True)
     else:
         yield lambda step, fraction: None
 
 
 def _json(step: str, fraction: float) -> None:
-    print(json.dumps({"step": step, "fraction": round(fraction, 4)}), file=sys.stderr, flush=True)
+    with suppress(BrokenPipeError):  # who listened has gone; the work goes on
+        print(json.dumps({"step": step, "fraction": round(fraction, 4)}), file=sys.stderr, flush=True)
 
 
 def _line(step: str, fraction: float) -> None:
     bar = "#" * round(_BAR * fraction)
-    print(f"\r\033[K[{bar:-<{_BAR}}] {fraction:4.0%} {step}", end="", file=sys.stderr, flush=True)
+    print(f"{_CLEAR}[{bar:-<{_BAR}}] {fraction:4.0%} {step}", end="", file=sys.stderr, flush=True)

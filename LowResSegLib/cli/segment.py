@@ -1,47 +1,81 @@
-"""`lowresseg segment`: a scan in, a folder of results out."""
+"""`lowresseg segment`: scans in, a folder of results out."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
 import json
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
+from LowResSegLib.cli import dicom
+from LowResSegLib.cli.batch import DONE, Result, exit_status, report_writer, run_cases, summary_table
+from LowResSegLib.cli.cases import ALL, Case, frame_argument, plan_cases, shard_argument, shared
 from LowResSegLib.cli.outputs import OutputFolder
 from LowResSegLib.cli.progress import progress_printer, say
-from LowResSegLib.pipeline import segment
+from LowResSegLib.engine import choose_backend
+from LowResSegLib.errors import InputError
+from LowResSegLib.model import Model, load_model
+from LowResSegLib.pipeline import Progress, segment
 from LowResSegLib.report import volume_table, write_sheet
-from LowResSegLib.volume import (
-    Label,
-    Volume,
-    image_suffix,
-    read_volume,
-    replacing,
-    write_labelmap,
-    write_segmentation,
-)
+from LowResSegLib.volume import Label, Volume, read_scan, replacing, write_labelmap, write_segmentation
 
 # The part of the whole run that reading and the segmentation take, for the progress; the rest is writing.
 _READ, _SEGMENTED = 0.05, 0.85
+
+_PICTURE = ".png"
+_ENDINGS = (".seg.nrrd", "_labels.nii.gz", _PICTURE, ".json")
 
 
 def add(commands: Any) -> None:
     """Add the sub-command."""
     command = commands.add_parser(
         "segment",
-        help="segment a scan",
-        description="Segment a scan and write STEM.seg.nrrd (for Slicer), STEM_labels.nii.gz, STEM.png (where "
-        "matplotlib is installed) and STEM.json (the run record) into a folder, all of them or none; files of these "
-        "names are replaced. STEM is the input's name without its ending. For research use only.",
+        help="segment scans",
+        description="Segment scans and write for each STEM.seg.nrrd (for Slicer), STEM_labels.nii.gz, STEM.png (where "
+        "matplotlib is installed) and STEM.json (the run record) into a folder, all of them or none. STEM is the "
+        "input's name without its ending; of a frame of a series, with _frame and its number. Files that are there "
+        "already are not replaced without --overwrite. Exit status: 0 if all went well, 1 if some of several inputs "
+        "failed, 2 if all did or the call makes no sense. For research use only.",
     )
-    command.add_argument("input", metavar="INPUT", type=Path, help="a scan: NIfTI, NRRD or MetaImage")
+    command.add_argument(
+        "input",
+        metavar="INPUT",
+        type=Path,
+        nargs="+",
+        help="a scan (NIfTI, NRRD or MetaImage), a folder of scans, or DICOM: a folder or a file",
+    )
     command.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="made if it is missing")
     command.add_argument("--model", metavar="NAME|FILE", default="brain", help="default: %(default)s")
     command.add_argument("--backend", metavar="NAME", default="auto", help="auto (default), onnxruntime or numpy")
     command.add_argument("--threads", metavar="N", type=_threads, help="at most so many; default: all cores")
-    command.add_argument("--json", action="store_true", help="print the run record instead of the table")
+    command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
+    command.add_argument("--skip-existing", action="store_true", help="leave out inputs whose results are all there")
+    command.add_argument(
+        "--shard",
+        metavar="k/N",
+        type=shard_argument,
+        help="every N-th input alone, from the k-th on (k from 1 to N): N calls share the work",
+    )
+    command.add_argument(
+        "--frame",
+        metavar="N|all",
+        type=frame_argument,
+        help="which volume of a 4-D file, counted from 0, or all, each with results of its own",
+    )
+    dicom.add_arguments(command)
+    command.add_argument(
+        "--replace-nonfinite",
+        action="store_true",
+        help="replace voxels that are NaN or infinite by the lowest finite value; the run record says how many",
+    )
+    command.add_argument("--report", metavar="FILE", type=Path, help="append a JSON line as each input ends")
+    command.add_argument(
+        "--json", action="store_true", help="print the run record instead of the table; of several inputs a list"
+    )
     command.add_argument(
         "--progress",
         choices=("auto", "none", "json"),
@@ -53,36 +87,108 @@ def add(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
+    planned = plan_cases(args.input, args.frame)
+    _spare_inputs(planned, args.output)
+    cases = shared(planned, args.shard)
+    several = len(args.input) > 1 or bool(args.shard) or args.frame == ALL or cases[0].path != args.input[0]
+    model: Union[str, Model] = args.model
+    if several:  # loaded once, and refused before any work; of a single input the record has the time of it
+        model = load_model(args.model)
+        choose_backend(args.backend)
+    with report_writer(args.report) as report, progress_printer(args.progress) as progress:
+        results = run_cases(
+            cases,
+            lambda case: _segment(case, args, model, _part(progress, cases, case)),
+            lambda case: args.skip_existing and _complete(args, case),
+            report,
+        )
+        if exit_status(results) == 0:
+            progress("done", 1.0)
+    done = [result for result in results if result.status == DONE]
+    if done and not any(name.endswith(_PICTURE) for name in done[0].outputs):
+        say("No picture, because matplotlib is not installed (pip install lowresseg[picture]).")
+    if several:
+        _print_all(args, results)
+    elif done and done[0].record is not None:
+        record = done[0].record
+        written = f"{volume_table(record)}\n\n{record['notice']}\nwritten to {args.output}"
+        print(json.dumps(record, indent=1) if args.json else written)
+    elif exit_status(results) == 0:
+        say(f"{cases[0].path} is left out, because its results are in {args.output} already.")
+    return exit_status(results)
+
+
+def _spare_inputs(cases: Sequence[Case], folder: Path) -> None:
+    """Refuse to write results over an input, such as those of x.nii over x_labels.nii.gz; also with --overwrite."""
+    results = {os.path.abspath(folder / f"{case.stem}{ending}") for case in cases for ending in _ENDINGS}
+    for case in cases:
+        if os.path.abspath(case.path) in results:
+            raise InputError(f"The results would be written over the input {case.path}; choose another output folder.")
+
+
+def _print_all(args: argparse.Namespace, results: Sequence[Result]) -> None:
+    if args.json:
+        print(json.dumps([{**result.to_dict(), "record": result.record} for result in results], indent=1))
+        return
+    notices = {result.record["notice"] for result in results if result.record is not None}
+    print("\n".join([summary_table(results), *notices, f"written to {args.output}"]))
+
+
+def _part(progress: Progress, cases: Sequence[Case], case: Case) -> Progress:
+    """Return the progress of one case of several as a part of the whole."""
+    if len(cases) == 1:
+        return progress
+    done = cases.index(case)
+    return lambda step, fraction: progress(f"{case.stem}: {step}", (done + fraction) / len(cases))
+
+
+def _endings(args: argparse.Namespace) -> Sequence[str]:
+    return (*_ENDINGS, dicom.SEG_ENDING) if args.dicom_seg else _ENDINGS
+
+
+def _complete(args: argparse.Namespace, case: Case) -> bool:
+    """Return whether all results are there; the picture alone may be missing."""
+    return all(os.path.isfile(args.output / f"{case.stem}{end}") for end in _endings(args) if end != _PICTURE)
+
+
+def _segment(
+    case: Case, args: argparse.Namespace, model: Union[str, Model], progress: Progress
+) -> tuple[dict[str, Any], list[str]]:
+    """Segment a case; returns its run record and the names of its files."""
     began = time.perf_counter()
-    name = args.input.name
-    stem = name[: len(name) - len(image_suffix(name))] or "scan"
-    with OutputFolder(args.output) as output, progress_printer(args.progress) as progress:
+    with OutputFolder(args.output, args.overwrite) as output:
+        for ending in _endings(args):
+            output.new(f"{case.stem}{ending}")  # refuses before the work what could not be written after it
         progress("reading", 0.0)
-        volume = read_volume(args.input)
+        source = dicom.source(args, case.path)
+        if source is None:
+            volume, replaced = read_scan(case.path, case.frame, args.replace_nonfinite)
+        else:
+            volume, replaced = dicom.read(source, case.path), 0
         reading = time.perf_counter() - began
         labelmap, record = segment(
             volume,
-            args.model,
+            model,
             args.backend,
             args.threads,
             progress=lambda step, fraction: progress(step, _READ + (_SEGMENTED - _READ) * fraction),
         )
+        if case.frame is not None:
+            record["frame"] = case.frame
+        if args.replace_nonfinite:
+            record["nonfinite_voxels_replaced"] = replaced
         progress("writing", _SEGMENTED)
         writing_began = time.perf_counter()
-        _write(output, stem, volume, labelmap, record)
+        _write(output, case.stem, volume, labelmap, record)
+        if args.dicom_seg and source is not None:
+            dicom.write_segmentation_object(output.new(f"{case.stem}{dicom.SEG_ENDING}"), labelmap, record, source)
         now = time.perf_counter()
         steps = {step: duration for step, duration in record["seconds"].items() if step != "total"}
         seconds = {"reading": reading, **steps, "writing": now - writing_began, "total": now - began}
-        record = {**record, "seconds": {step: round(duration, 4) for step, duration in seconds.items()}}
-        with replacing(output.new(f"{stem}.json")) as path:
+        record["seconds"] = {step: round(duration, 4) for step, duration in seconds.items()}
+        with replacing(output.new(f"{case.stem}.json")) as path:
             path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        output.publish()
-        progress("done", 1.0)
-    if args.json:
-        print(json.dumps(record, indent=1))
-    else:
-        print(f"{volume_table(record)}\n\n{record['notice']}\nwritten to {args.output}")
-    return 0
+        return record, output.publish()
 
 
 def _write(output: OutputFolder, stem: str, volume: Volume, labelmap: Volume, record: dict[str, Any]) -> None:
@@ -90,10 +196,10 @@ def _write(output: OutputFolder, stem: str, volume: Volume, labelmap: Volume, re
     write_segmentation(output.new(f"{stem}.seg.nrrd"), labelmap, labels)
     write_labelmap(output.new(f"{stem}_labels.nii.gz"), labelmap)
     if importlib.util.find_spec("matplotlib") is None:
-        say("No picture, because matplotlib is not installed (pip install lowresseg[picture]).")
+        output.drop(f"{stem}{_PICTURE}")
         return
-    title = f"{record['model']} on {stem}"
-    write_sheet(output.new(f"{stem}.png"), volume, labelmap, labels, title)
+    # Without the stem, which is often a name: a picture is soon passed on.
+    write_sheet(output.new(f"{stem}{_PICTURE}"), volume, labelmap, labels, f"LowResSeg, model {record['model']}")
 
 
 def _threads(text: str) -> int:

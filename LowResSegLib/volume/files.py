@@ -28,7 +28,8 @@ def replacing(path: Union[str, Path]) -> Iterator[Path]:
         os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path} cannot be written ({reason}); choose a folder that you can write to.") from error
+        mend = "make room, or choose a folder that you can write to"
+        raise InputError(f"{path} cannot be written ({reason}); {mend}.") from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -16,7 +16,7 @@ from LowResSegLib.errors import InputError
 DIRECTION_TOLERANCE = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
 class Volume:
     """A volume of voxels in patient space (LPS: x grows to the left, y to the back, z to the head).
 
@@ -45,6 +45,8 @@ class Volume:
             object.__setattr__(self, field, values)
         if self.array.ndim != 3 or self.array.size == 0:
             raise InputError(f"A volume has three dimensions of at least one voxel, not the shape {self.array.shape}.")
+        if self.array.dtype.kind not in "buif":
+            raise InputError(f"Voxels are whole or real numbers, not {self.array.dtype}.")
         if min(self.spacing) <= 0:
             raise InputError(f"The spacing {self.spacing} is not positive in every direction; repair its header.")
         matrix = np.reshape(self.direction, (3, 3))

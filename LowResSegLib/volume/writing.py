@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +14,12 @@ import numpy as np
 
 from LowResSegLib.errors import InputError
 from LowResSegLib.volume.files import replacing
+from LowResSegLib.volume.itk import quiet, reason
 from LowResSegLib.volume.label import Label
 from LowResSegLib.volume.volume import Volume
 
 _WRITABLE = (".nii.gz", ".nii", ".nrrd", ".mha")  # one file each, which can be renamed
+_NIFTI_HEADER = 352  # bytes before the voxels
 
 
 def write_labelmap(path: Union[str, Path], labelmap: Volume) -> None:
@@ -124,9 +128,10 @@ def _write(path: Path, image: Any, compress: bool = True) -> None:
 
     path.open("wb").close()  # says why a file cannot be made, which ITK does not
     try:
-        sitk.WriteImage(image, str(path), compress)
+        with quiet():
+            sitk.WriteImage(image, str(path), compress)
     except RuntimeError as error:
-        raise OSError(f"the image writer failed: {str(error).strip().splitlines()[-1]}") from error
+        raise OSError(f"the image writer failed, perhaps for lack of space: {reason(error)}") from error
 
 
 def _write_nifti(path: Path, labelmap: Volume, compress: bool) -> None:
@@ -137,6 +142,8 @@ def _write_nifti(path: Path, labelmap: Volume, compress: bool) -> None:
         header = bytearray(plain.read_bytes())
     finally:
         plain.unlink(missing_ok=True)
+    if len(header) < _NIFTI_HEADER + labelmap.array.size * labelmap.array.itemsize:  # ITK does not tell of a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     order = "<" if header[:4] == struct.pack("<i", 348) else ">"
     columns = np.reshape(labelmap.direction, (3, 3)).T
     matrix = np.empty((3, 4))

@@ -112,7 +112,7 @@ def test_progress_on_a_terminal_is_one_line_that_goes(
     assert run("segment", scan, "-o", tmp_path / "out", "--model", "small") == 0
     shown = capsys.readouterr().err
     assert "100% done" in shown and shown.count("\n") == 0 and shown.endswith("\r\033[K")
-    assert run("segment", scan, "-o", tmp_path / "out", "--model", "small", "--progress", "none") == 0
+    assert run("segment", scan, "-o", tmp_path / "out2", "--model", "small", "--progress", "none") == 0
     assert capsys.readouterr().err == ""
 
 
@@ -164,7 +164,7 @@ def test_a_bad_model_or_backend_is_refused_without_a_trace(
     damaged.write_bytes(model.read_bytes()[:-30])
     name = {"unknown": "liver", "missing file": "no.lowresseg", "damaged": str(damaged)}.get(kind, "small")
     backend = "abacus" if kind == "unknown backend" else "auto"
-    assert refused(capsys, "segment", scan, "-o", folder, "--model", name, "--backend", backend)
+    assert refused(capsys, "segment", scan, "-o", folder, "--model", name, "--backend", backend, "--overwrite")
     assert [file.name for file in folder.iterdir()] == ["scan.json"]
     assert (folder / "scan.json").read_text() == "old"
 
@@ -172,7 +172,7 @@ def test_a_bad_model_or_backend_is_refused_without_a_trace(
 def test_an_output_folder_that_cannot_be_written_to_is_refused_before_the_work(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("LowResSegLib.cli.segment.read_volume", lambda path: pytest.fail("began to work"))
+    monkeypatch.setattr("LowResSegLib.cli.segment.read_scan", lambda *arguments: pytest.fail("began to work"))
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "out"):
         assert str(folder) in refused(capsys, "segment", scan, "-o", folder, "--model", "small")
@@ -199,17 +199,22 @@ def test_outputs_come_together_or_not_at_all(
     else:
         (folder / "scan_labels.nii.gz").mkdir()
     before = sorted(folder.iterdir())
-    assert refused(capsys, "segment", scan, "-o", folder, "--model", "small", "--progress", "none")
+    assert refused(capsys, "segment", scan, "-o", folder, "--model", "small", "--progress", "none", "--overwrite")
     assert sorted(folder.iterdir()) == before and (folder / "scan.json").read_text() == "old"
 
 
-def test_results_of_before_are_replaced(scan: Path, tmp_path: Path) -> None:
+def test_results_of_before_are_replaced_only_where_that_is_said(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "out"
-    for _ in range(2):
-        assert run("segment", scan, "-o", folder, "--model", "small") == 0
-        assert written(folder) == OUTPUTS
-        assert json.loads((folder / "scan.json").read_text())["model"] == "random"
-        (folder / "scan.json").write_text("old")
+    assert run("segment", scan, "-o", folder, "--model", "small") == 0
+    (folder / "scan.seg.nrrd").write_text("edited by hand")
+    capsys.readouterr()
+    text = refused(capsys, "segment", scan, "-o", folder, "--model", "small")
+    assert "scan.seg.nrrd is there already" in text and "--overwrite" in text
+    assert (folder / "scan.seg.nrrd").read_text() == "edited by hand" and written(folder) == OUTPUTS
+    assert run("segment", scan, "-o", folder, "--model", "small", "--overwrite") == 0
+    assert read_volume(folder / "scan.seg.nrrd").array.size > 0 and written(folder) == OUTPUTS
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
