@@ -11,7 +11,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from LowResSegLib import engine
-from LowResSegLib.errors import Cancelled
+from LowResSegLib.errors import Cancelled, InputError
 from LowResSegLib.model import Model, load_model
 from LowResSegLib.reconstruction import reconstruct
 from LowResSegLib.sampling import sample
@@ -57,9 +57,15 @@ class _Steps:
 
 
 def peak_memory_mb() -> float:
-    """Largest memory of this process so far, in MB."""
+    """Largest memory of this process so far, in MB; a process that has run before may report an earlier peak."""
     if sys.platform == "win32":
         return _peak_memory_windows() / 1e6
+    if sys.platform == "linux":
+        # Not getrusage: what that tells is handed on from a parent process to its child.
+        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+            peaks = [line.split()[1] for line in status if line.startswith("VmHWM:")]
+        if peaks:
+            return int(peaks[0]) * 1024 / 1e6
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -98,7 +104,8 @@ def segment(
         volume: the scan, of any orientation and spacing.
         model: name of an installed model, a model file, or a model.
         backend: `auto`, or one of `engine.BACKENDS`.
-        threads: at most so many for the network; None means all cores. The numpy backend leaves threads to numpy.
+        threads: at most so many for the network; None means all cores. The numpy backend leaves threads to numpy,
+            and its record says null.
         progress: called with the name of the step and the share of the whole run that is done, 0 to 1.
         cancel: asked again and again; where it returns true, the run ends with `Cancelled`. ONNX Runtime cannot
             be stopped inside the network.
@@ -114,6 +121,8 @@ def segment(
         BackendError: the backend is not available.
         Cancelled: `cancel` returned true.
     """
+    if threads is not None and threads < 1:
+        raise InputError(f"The number of threads is at least 1, not {threads}.")
     steps = _Steps(progress, cancel)
     steps.report("model")
     network = load_model(model)
@@ -127,7 +136,8 @@ def segment(
     steps.finish("reconstruction")
     if progress is not None:
         progress("done", 1.0)
-    return labelmap, _record(labelmap, network, chosen, threads, low.grid.shape, steps)
+    used = threads if chosen == "onnxruntime" else None
+    return labelmap, _record(labelmap, network, chosen, used, low.grid.shape, steps)
 
 
 def _record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Union
@@ -11,6 +10,7 @@ import numpy as np
 
 from LowResSegLib.errors import InputError
 from LowResSegLib.pipeline import NOTICE
+from LowResSegLib.sampling import orientation_to
 from LowResSegLib.volume import Label, Volume, replacing
 
 _OPACITY = 0.5
@@ -74,8 +74,11 @@ def write_sheet(
     for plot, view in zip(axes.ravel(), _views(image, labelmap)):
         _draw(plot, view, _window(image.array), _colors(labels))
     handles = [Patch(color=np.divide(label.color, 255), label=label.name) for label in labels]
-    figure.legend(handles=handles, loc="center left", bbox_to_anchor=(0.74, 0.5), frameon=False, labelcolor="white")
-    figure.text(0.01, 0.965, title, color="white", fontsize=14)
+    place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (0.74, 0.5)}
+    legend = figure.legend(handles=handles, frameon=False, labelcolor="white", **place)
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # a name with dollar signs is a name
+    figure.text(0.01, 0.965, title, color="white", fontsize=14, parse_math=False)
     figure.text(0.01, 0.008, NOTICE, color="white", fontsize=10)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png", facecolor="black")
@@ -93,9 +96,9 @@ class _View(NamedTuple):
 
 def _views(image: Volume, labelmap: Volume) -> Iterator[_View]:
     """Yield three slices of each of the three views."""
-    axes, flips = _nearest_axes(image.direction)
-    gray, labels = (volume.array.transpose(axes)[flips] for volume in (image, labelmap))
-    depth, height, width = (image.spacing[2 - axis] for axis in axes)
+    orientation = orientation_to(image, "LPS")
+    gray, labels = (orientation.apply(volume.array) for volume in (image, labelmap))
+    depth, height, width = (image.spacing[2 - axis] for axis in orientation.axes)
     z, y, x = _positions(labels)
     for k in z:
         yield _View("axial", gray[k], labels[k], (height, width), ("A", "P", "R", "L"))
@@ -103,13 +106,6 @@ def _views(image: Volume, labelmap: Volume) -> Iterator[_View]:
         yield _View("coronal", gray[::-1, k], labels[::-1, k], (depth, width), ("S", "I", "R", "L"))
     for k in x:
         yield _View("sagittal", gray[::-1, :, k], labels[::-1, :, k], (depth, height), ("S", "I", "A", "P"))
-
-
-def _nearest_axes(direction: Sequence[float]) -> tuple[tuple[int, ...], tuple[slice, ...]]:
-    """Return how to transpose, then to slice, an array (z, y, x), so that its axes run most nearly to S, P and L."""
-    matrix = np.reshape(direction, (3, 3))[::-1, ::-1]  # rows S, P, L; columns z, y, x
-    axes = max(itertools.permutations(range(3)), key=lambda order: abs(matrix[range(3), order]).sum())
-    return axes, tuple(slice(None, None, -1 if matrix[row, axis] < 0 else 1) for row, axis in enumerate(axes))
 
 
 def _positions(labels: np.ndarray) -> list[list[int]]:

@@ -21,7 +21,7 @@ from LowResSegLib.volume import Volume
 # Patient direction (LPS) that each letter of an orientation code points to.
 _LETTERS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 NANOMETRES = 1_000_000  # a mm; spacings are rounded to these, so that every source of a scan gives one grid
-MAX_GRID = 1 << 29  # voxels; beyond it a header is wrong or hostile
+MAX_GRID = 1 << 26  # voxels, 400 along each axis; beyond it a header is wrong, as where mm were taken for micrometres
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,12 @@ class Orientation:
         return flipped.transpose(np.argsort(self.axes))
 
 
+def _check_number(name: str, value: object, least: float, most: float) -> None:
+    """Raise ValueError unless `value` is a number from `least` to `most`; a NaN is not."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise ValueError(f"{name} is a number from {least:g} to {most:g}, not {value!r}.")
+
+
 @dataclass(frozen=True)
 class GridSettings:
     """The grid that a model works on.
@@ -56,10 +62,14 @@ class GridSettings:
     divisor: int = 1
 
     def __post_init__(self) -> None:
-        if sorted(_LETTERS[letter][0] for letter in self.orientation if letter in _LETTERS) != [0, 1, 2]:
+        """Check the values; raises ValueError."""
+        axes = [_LETTERS[letter][0] for letter in self.orientation if letter in _LETTERS]
+        if not isinstance(self.orientation, str) or len(self.orientation) != 3 or sorted(axes) != [0, 1, 2]:
             raise ValueError(f"{self.orientation!r} is no orientation; write three letters such as RAS.")
-        if not 0.01 <= self.spacing <= 100 or not 1 <= self.divisor <= 256:
-            raise ValueError("A grid's spacing is 0.01 to 100 mm and its divisor 1 to 256.")
+        _check_number("The spacing", self.spacing, 0.1, 100)
+        _check_number("The divisor", self.divisor, 1, 256)
+        if self.divisor != int(self.divisor):
+            raise ValueError("The divisor is a whole number.")
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,15 @@ class Normalisation:
     level: float = 80.0
 
     def __post_init__(self) -> None:
+        """Check the values; raises ValueError."""
         if self.kind not in ("foreground", "window"):
             raise ValueError(f"{self.kind!r} is no normalisation; write foreground or window.")
-        if not self.low < self.high:
-            raise ValueError("A normalisation's low value must be below its high value.")
+        most = 100.0 if self.kind == "foreground" else 1e6
+        _check_number("The low value", self.low, 0.0 if self.kind == "foreground" else -1e6, most)
+        _check_number("The high value", self.high, self.low + 1e-3, most)
+        _check_number("The threshold", self.threshold, 0, 1)
+        _check_number("The reference percentile", self.reference, 0, 100)
+        _check_number("The level", self.level, 1, 127)
 
     def apply(self, image: np.ndarray) -> np.ndarray:
         """Integers 0 to 127 (uint8) of a float32 array; raises InputError where all its values are the same."""
@@ -209,11 +224,16 @@ def sample(
     source = orientation.apply(volume.array)
     nanometres = [round(s * NANOMETRES) for s in volume.spacing[::-1]]
     source_spacing = tuple(nanometres[axis] for axis in orientation.axes)
+    if min(source_spacing) < 1:
+        raise InputError(f"The spacing {volume.spacing} mm is far too small; check the volume's header.")
     target_spacing = round(grid.spacing * NANOMETRES)
     size = tuple(max(1, -(-n * s // target_spacing)) for n, s in zip(source.shape, source_spacing))
-    if math.prod(n + grid.divisor for n in size) > MAX_GRID:
-        extent = " x ".join(f"{n * grid.spacing:g}" for n in size[::-1])
-        raise InputError(f"The volume, {extent} mm, is too large for the model's grid of {grid.spacing:g} mm; crop it.")
+    if math.prod(size) > MAX_GRID:
+        extent = " x ".join(f"{n * grid.spacing:.3g}" for n in size[::-1])
+        raise InputError(
+            f"The volume is {extent} mm large, too large for the model's grid of {grid.spacing:g} mm; check the "
+            "spacing in its header, or crop it."
+        )
     ratios = tuple(target_spacing / s for s in source_spacing)
     with np.errstate(over="ignore", invalid="ignore"):
         image = resample(source, ratios, size, step or (lambda share: None))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 from collections.abc import Callable
+from types import ModuleType
 from typing import Optional
 
 import numpy as np
@@ -27,7 +29,11 @@ def choose_backend(wanted: str = "auto") -> str:
     """The backend to use; raises BackendError where the wanted one is unknown or not installed."""
     available = available_backends()
     if wanted == "auto":
-        return available[0]
+        if "onnxruntime" in available:
+            with contextlib.suppress(BackendError):  # installed, but it does not load here
+                _onnx_runtime()
+                return "onnxruntime"
+        return "numpy"
     if wanted not in BACKENDS:
         raise BackendError(f"There is no backend named {wanted!r}; choose one of: auto, {', '.join(BACKENDS)}.")
     if wanted not in available:
@@ -55,6 +61,20 @@ def run(
         from LowResSegLib.engine import reference
 
         return reference.run(plan, grid, report)
-    from LowResSegLib.engine import onnx_runtime
+    return _onnx_runtime().run(plan, grid, threads or _cores(), report)
 
-    return onnx_runtime.run(plan, grid, threads or os.cpu_count() or 1, report)
+
+def _onnx_runtime() -> ModuleType:
+    """The engine's module, which loads ONNX Runtime; raises BackendError where that cannot be loaded."""
+    try:
+        from LowResSegLib.engine import onnx_runtime
+    except ImportError as error:
+        raise BackendError(f"ONNX Runtime cannot be loaded ({error}); repair it, or use the backend numpy.") from error
+    return onnx_runtime
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

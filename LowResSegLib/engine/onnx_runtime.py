@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 
 from LowResSegLib.engine.onnx_graph import onnx_model
+from LowResSegLib.errors import BackendError
 from LowResSegLib.model import Plan
 
 
@@ -25,9 +26,18 @@ def _session(plan: Plan, threads: int) -> onnxruntime.InferenceSession:
 
 
 def run(plan: Plan, grid: np.ndarray, threads: int, step: Callable[[float], None]) -> np.ndarray:
-    """Logits, int16 (classes, z, y, x), of a uint8 grid (z, y, x); see `engine.run`."""
-    session = _session(plan, threads)
+    """Logits, int16 (classes, z, y, x), of a uint8 grid (z, y, x); see `engine.run`.
+
+    Raises:
+        BackendError: ONNX Runtime failed, for want of memory for example.
+    """
     step(0.0)
-    (logits,) = session.run(["logits"], {"image": grid[None, None]})
+    try:
+        (logits,) = _session(plan, threads).run(["logits"], {"image": grid[None, None]})
+    except Exception as error:  # its exceptions have no base class of their own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BackendError(
+            f"ONNX Runtime failed ({reason}); use the backend numpy, which needs less memory."
+        ) from error
     step(1.0)
-    return logits[0]
+    return np.asarray(logits[0])

@@ -1,6 +1,6 @@
 """The numpy engine: the oracle that every other engine is held to, and the fallback that always works.
 
-Convolutions are float32 matrix products on integers. Sums stay below 2^24 (`check_plan` sees to it), so float32 is
+Convolutions are float32 matrix products on integers. Sums stay below 2^21 (`check_plan` sees to it), so float32 is
 exact in any order, with any BLAS and any number of threads.
 """
 

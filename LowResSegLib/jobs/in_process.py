@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from LowResSegLib.errors import LowResSegError
 from LowResSegLib.jobs.interface import Job, Progress
+from LowResSegLib.jobs.protocol import error_from, error_message
 from LowResSegLib.volume import Volume
 
 
@@ -36,8 +37,8 @@ class InProcess:
 
         try:
             job.outcome = segment(volume, model, backend, threads, progress=progress, cancel=self._cancel)
-        except LowResSegError as error:
-            job.error = error
+        except Exception as error:
+            job.error = error_from(error_message(error))
         return job
 
     def close(self) -> None:

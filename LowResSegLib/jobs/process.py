@@ -44,6 +44,7 @@ class ChildProcess:
                     stdin=subprocess.PIPE,
                     stdout=output,
                     stderr=errors,
+                    cwd=self.folder,  # Python looks for modules there first: nothing of the user's may get in between
                     env=_environment(),
                     text=True,
                     encoding="utf-8",
@@ -95,7 +96,12 @@ class ChildProcess:
             return
         *lines, self._rest = (self._rest + self._answers.read()).split(b"\n")
         for line in lines:
-            answer = json.loads(line)
+            try:
+                answer = json.loads(line)
+            except ValueError:
+                continue  # a launcher may print a greeting
+            if not isinstance(answer, dict):
+                continue
             if "ready" in answer:
                 self._pids.append(answer["ready"])
             elif self._awaited is not None and answer["id"] == self._awaited:
@@ -123,10 +129,10 @@ class ChildProcess:
         """Return a sentence on a process that has died by itself."""
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         last = f"; its last words were: {lines[-1].rstrip('.')}" if lines else ""
-        return (
-            f"The worker process ended unexpectedly (exit status {self._process.poll()}{last}); run it again, with "
-            "less memory in use elsewhere."
-        )
+        status = self._process.poll()
+        # Killed from outside: mostly by the system, which takes memory back so.
+        advice = "with less memory in use elsewhere" if status == -9 else "and report it if it happens again"
+        return f"The worker process ended unexpectedly (exit status {status}{last}); run it again, {advice}."
 
     def end(self, seconds: float = _END_SECONDS) -> None:
         """End the process, by force if it has not gone in so many seconds, and remove its folder.
@@ -139,8 +145,13 @@ class ChildProcess:
 
 def _environment() -> dict[str, str]:
     """Return this process's environment, in which the child finds this very package."""
-    paths = [str(_PACKAGE_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    # The child runs in another folder, so relative entries are named in full.
+    paths = {
+        name: [os.path.abspath(entry) for entry in os.environ.get(name, "").split(os.pathsep) if entry]
+        for name in ("PYTHONPATH", "LOWRESSEG_MODELS")
+    }
+    paths["PYTHONPATH"].insert(0, str(_PACKAGE_FOLDER))
+    return {**os.environ, **{name: os.pathsep.join(entries) for name, entries in paths.items() if entries}}
 
 
 def _end(process: subprocess.Popen[str], answers: BinaryIO, folder: Path, pids: list[int], seconds: float) -> None:

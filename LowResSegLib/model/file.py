@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
 import re
@@ -28,8 +29,10 @@ from LowResSegLib.volume import Label, replacing
 SUFFIX = ".lowresseg"
 FORMAT_VERSION = 1
 _DESCRIPTION, _NETWORK = "model.json", "network.bin"
-_MAX_BYTES = {_DESCRIPTION: 4 << 20, _NETWORK: 256 << 20}
-_MAX_FILE = 256 << 20
+_MAX_BYTES = {_DESCRIPTION: 1 << 20, _NETWORK: 8 << 20}
+_MAX_FILE = 16 << 20
+# Of others, Python unpacks a whole block before it looks at how much was asked for.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +119,8 @@ def _members(content: bytes) -> dict[str, bytes]:
             members = {}
             for entry in entries:
                 limit = _MAX_BYTES[entry.filename]
+                if entry.compress_type not in _COMPRESSIONS:
+                    raise ModelError("It is compressed in a way that model files are not.")
                 with archive.open(entry) as member:
                     members[entry.filename] = member.read(limit + 1)
                 if len(members[entry.filename]) > limit:
@@ -129,6 +134,8 @@ def _parse(content: bytes) -> Model:
     members = _members(content)
     try:
         description = json.loads(members[_DESCRIPTION].decode("utf-8"))
+        # What Python reads but JSON and files do not know, NaN and half characters, would break a run record later.
+        json.dumps(description, ensure_ascii=False, allow_nan=False).encode("utf-8")
         if description["format"] != "lowresseg-model":
             raise ModelError("It is no model file.")
         version = int(description["version"])
@@ -167,6 +174,11 @@ def _parse(content: bytes) -> Model:
 
 def _check(model: Model) -> None:
     """What holds between the parts of a model."""
+    for text in itertools.chain.from_iterable(
+        (label.name, *(label.type or ()), *(label.category or ())) for label in model.labels
+    ):
+        if not text.isprintable() or not 0 < len(text) <= 200:
+            raise ModelError("It has a label or a code that cannot be printed.")
     if [label.value for label in model.labels] != list(range(model.plan.classes)):
         raise ModelError("Its labels do not fit the classes of its network.")
     if model.plan.classes > 255:

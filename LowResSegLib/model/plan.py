@@ -15,6 +15,7 @@ MAX_FIRST_WEIGHT = 63  # doubled it fits int8, and two products with intensities
 MAX_SUM = 1 << 21  # sums stay below this, so that float32 is exact on them in any order, and on twice their range
 MAX_LOGIT = 4095  # so that interpolation with 6-bit weights on three axes stays within int32
 MAX_LAYERS = 1000
+MAX_BYTES_PER_VOXEL = 1000  # of the values that are alive at one time, one byte each, a voxel of the input grid
 MAX_CHANNELS = 4096
 
 OPERATIONS = ("image", "first", "ternary", "max_pool", "upsample", "concatenate", "logits")
@@ -73,11 +74,7 @@ class Plan:
     @property
     def depth(self) -> tuple[int, ...]:
         """For each layer how often its grid was halved."""
-        depths: list[int] = []
-        for layer in self.layers:
-            depth = depths[layer.inputs[0]] if layer.inputs else 0
-            depths.append(depth + {"max_pool": 1, "upsample": -1}.get(layer.operation, 0))
-        return tuple(depths)
+        return _depths(self.layers)
 
     @property
     def size_divisor(self) -> int:
@@ -86,11 +83,7 @@ class Plan:
 
     def last_uses(self) -> tuple[int, ...]:
         """For each layer the position of the last layer that reads it, after which its values can be let go."""
-        last = list(range(len(self.layers)))
-        for position, layer in enumerate(self.layers):
-            for source in layer.inputs:
-                last[source] = position
-        return tuple(last)
+        return _last_uses(self.layers)
 
     def operations_per_voxel(self) -> float:
         """Multiply-accumulates (here: additions) for one voxel of the input grid, zero weights counted too."""
@@ -99,19 +92,50 @@ class Plan:
         )
 
 
+def bytes_per_voxel(layers: Sequence[Layer]) -> float:
+    """Most bytes for the layers' values at one time, a voxel of the input grid, with one byte a value."""
+    depths = _depths(layers)
+    last = _last_uses(layers)
+    sizes = [layer.channels / 8**depth for layer, depth in zip(layers, depths)]
+    return max(
+        sum(sizes[other] for other in range(position + 1) if last[other] >= position or other == position)
+        for position in range(len(layers))
+    )
+
+
+def _depths(layers: Sequence[Layer]) -> tuple[int, ...]:
+    depths: list[int] = []
+    for layer in layers:
+        depth = depths[layer.inputs[0]] if layer.inputs else 0
+        depths.append(depth + {"max_pool": 1, "upsample": -1}.get(layer.operation, 0))
+    return tuple(depths)
+
+
+def _last_uses(layers: Sequence[Layer]) -> tuple[int, ...]:
+    last = list(range(len(layers)))
+    for position, layer in enumerate(layers):
+        for source in layer.inputs:
+            last[source] = position
+    return tuple(last)
+
+
 def check_plan(layers: Sequence[Layer]) -> None:
     """Raise ModelError unless the layers are a network that every engine can run exactly."""
     if not 2 <= len(layers) <= MAX_LAYERS or layers[0].operation != "image" or layers[-1].operation != "logits":
         raise ModelError("The model's network does not begin with an image and end with logits.")
-    depths: list[int] = []
+    depths: tuple[int, ...] = ()
     for position, layer in enumerate(layers):
         problem = _problem(layer, position, layers, depths)
         if problem:
             raise ModelError(f"The model's network is damaged: layer {position} {problem}.")
-        depth = depths[layer.inputs[0]] if layer.inputs else 0
-        depths.append(depth + {"max_pool": 1, "upsample": -1}.get(layer.operation, 0))
+        depths = _depths(layers[: position + 1])
         if depths[-1] > 8:
             raise ModelError(f"The model's network is damaged: layer {position} halves the grid too often.")
+    read = {source for layer in layers for source in layer.inputs}
+    if read != set(range(len(layers) - 1)):
+        raise ModelError("The model's network is damaged: it has a layer that no other one reads.")
+    if bytes_per_voxel(layers) > MAX_BYTES_PER_VOXEL:
+        raise ModelError("The model's network needs more memory than any that is meant to run on small computers.")
     if depths[-1] != 0:
         raise ModelError("The model's network does not return to the resolution of its input.")
 
@@ -149,11 +173,16 @@ def _problem(layer: Layer, position: int, layers: Sequence[Layer], depths: Seque
 
 def _convolution_problem(layer: Layer, incoming: int) -> Optional[str]:
     weights = layer.weights
-    if weights is None or weights.ndim != 5 or weights.shape[:2] != (layer.channels, incoming):
+    if (
+        weights is None
+        or weights.dtype not in (np.int8, np.int16)
+        or weights.ndim != 5
+        or weights.shape[:2] != (layer.channels, incoming)
+    ):
         return "has weights of the wrong shape"
     if len(set(weights.shape[2:])) != 1 or weights.shape[-1] not in (1, 3, 5):
         return "has a kernel that is not a cube of edge 1, 3 or 5"
-    sums = np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(1)
+    sums = np.abs(weights).reshape(len(weights), -1).sum(1, dtype=np.int64)
     if layer.operation == "logits":
         if layer.offset is None or layer.offset.shape != (layer.channels,):
             return "lacks the offsets of its logits"

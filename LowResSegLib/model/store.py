@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from functools import lru_cache
@@ -13,14 +14,15 @@ from LowResSegLib.model.file import SUFFIX, Model, read_model
 
 
 def user_folder() -> Path:
-    """The user's own folder for installed models; it need not exist."""
+    """The user's own folder for installed models; it need not exist, as in a container whose user has no home."""
+    home = os.path.expanduser("~")
     if sys.platform == "win32":
-        base = Path(os.environ.get("APPDATA", Path.home() / "AppData" / "Roaming"))
+        base = os.environ.get("APPDATA") or os.path.join(home, "AppData", "Roaming")
     elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
+        base = os.path.join(home, "Library", "Application Support")
     else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "LowResSeg" / "Models"
+        base = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
+    return Path(base) / "LowResSeg" / "Models"
 
 
 def model_folders() -> list[Path]:
@@ -38,9 +40,11 @@ def available_models() -> dict[str, Path]:
     """Path of each model by its name, which is the file's name without suffix; the first found of a name counts."""
     found: dict[str, Path] = {}
     for folder in model_folders():
-        if folder.is_dir():
-            for path in sorted(folder.glob(f"*{SUFFIX}")):
-                found.setdefault(path.name[: -len(SUFFIX)], path)
+        # A folder that is missing, or that this user may not enter, has no models for them.
+        with contextlib.suppress(OSError):
+            for name in sorted(os.listdir(folder)):
+                if name.endswith(SUFFIX):
+                    found.setdefault(name[: -len(SUFFIX)], folder / name)
     return found
 
 
@@ -54,7 +58,7 @@ def load_model(model: Union[str, Path, Model]) -> Model:
         return model
     known = available_models()
     path = known.get(str(model), Path(model))
-    if str(model) not in known and path.suffix != SUFFIX and not path.is_file():
+    if str(model) not in known and path.suffix != SUFFIX and not os.path.isfile(path):
         names = ", ".join(known) or "none is installed"
         raise ModelError(f"There is no model named {str(model)!r}; choose one of: {names}, or give a file.")
     try:

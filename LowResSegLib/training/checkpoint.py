@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from LowResSegLib.errors import InputError
 from LowResSegLib.networks.unet import UNet
 from LowResSegLib.volume import replacing
 
@@ -30,8 +31,18 @@ def save_small(path: Path, network: UNet, step: int, scores: dict[str, float]) -
 
 
 def load_small(path: Path) -> dict[str, Any]:
-    """Read a small checkpoint: `network`, `state`, `step`, `scores`."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """Read a small checkpoint: `network`, `state`, `step`, `scores`.
+
+    Raises:
+        InputError: the file cannot be read or is no small checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content, dict) and {"network", "state", "step", "scores"} <= set(content):
+            return content
+    except Exception as error:  # what torch raises depends on the bytes that it finds
+        raise InputError(f"{path} cannot be read as a checkpoint ({type(error).__name__}).") from error
+    raise InputError(f"{path} is no small checkpoint; give the weights.pt of a run.")
 
 
 def load_state(network: UNet, state: dict[str, torch.Tensor], keep_statistics: bool = True) -> None:

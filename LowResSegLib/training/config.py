@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-import yaml
-
+from LowResSegLib.errors import InputError
 from LowResSegLib.training.synthetic import SyntheticSettings
+from LowResSegLib.training.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class TrainingConfig:
 
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:
-        """Read a YAML file; raises ValueError naming what is unknown or missing in it."""
-        raw: dict[str, Any] = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        """Read a YAML file; raises InputError naming what is wrong, unknown or missing in it."""
+        raw: dict[str, Any] = read_yaml(path, dict)
         folder = Path(path).resolve().parent
         known = {f.name for f in dataclasses.fields(cls)}
         unknown = sorted(set(raw) - known)
         if unknown:
-            raise ValueError(f"{path}: unknown settings {', '.join(unknown)}.")
+            raise InputError(f"{path}: unknown settings {', '.join(unknown)}.")
         for key in ("labels", "start_from", "teacher"):
             if raw.get(key):
                 raw[key] = folder / raw[key]
@@ -60,4 +60,4 @@ class TrainingConfig:
             raw["widths"] = tuple(raw.get("widths", cls.widths))
             return cls(**raw)
         except TypeError as error:
-            raise ValueError(f"{path}: {error}.") from error
+            raise InputError(f"{path}: {error}.") from error

@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from LowResSegLib import engine
+from LowResSegLib.errors import InputError
 from LowResSegLib.model import Model, read_model, write_model
 from LowResSegLib.networks.fold import FoldedNetwork, fold
 from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.training.checkpoint import load_small, network_of
 from LowResSegLib.training.labels import LabelTable
+from LowResSegLib.training.yaml_files import read_yaml
 from LowResSegLib.volume import Label
 
 
@@ -28,10 +29,14 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
         output: path of the model file.
 
     Raises:
+        InputError: the card or the checkpoint cannot be used.
         ValueError: the network is not ternary, or the written file does not give the folded network's logits.
         ModelError: the network is one that no engine may run.
     """
-    description: dict[str, Any] = yaml.safe_load(card_file.read_text(encoding="utf-8"))
+    description: dict[str, Any] = read_yaml(card_file, dict)
+    missing = {"name", "labels", "grid", "normalisation", "card"} - set(description)
+    if missing:
+        raise InputError(f"{card_file} lacks {', '.join(sorted(missing))}.")
     table = LabelTable.read(card_file.parent / description["labels"])
     plan = fold(network_of(load_small(checkpoint)).eval())
     model = Model(

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+
+from LowResSegLib.errors import InputError
+from LowResSegLib.training.yaml_files import read_yaml
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,10 @@ class LabelTable:
 
     @classmethod
     def read(cls, path: Path) -> LabelTable:
-        """Read a table; raises ValueError where its values are not 0, 1, 2, ... in order."""
-        rows = yaml.safe_load(path.read_text(encoding="utf-8"))
-        if [row["value"] for row in rows] != list(range(len(rows))):
-            raise ValueError(f"{path}: label values must be 0, 1, 2, ... in order.")
+        """Read a table; raises InputError where it cannot be read or its values are not 0, 1, 2, ... in order."""
+        rows = read_yaml(path, list)
+        if [row.get("value") for row in rows] != list(range(len(rows))):
+            raise InputError(f"{path}: label values must be 0, 1, 2, ... in order.")
         entries = [{key: value for key, value in row.items() if key != "sources"} for row in rows]
         return cls(entries, [list(row.get("sources", [])) for row in rows])
 

@@ -81,8 +81,6 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     config = TrainingConfig.read(config_file)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     table = LabelTable.read(config.labels)
-    output.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(config_file, output / config_file.name)
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None
     go_on_from = whole if resume and whole.exists() else None
@@ -92,6 +90,8 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     scans = _scans(config, table, data, config.training_cases, config.seed + 1000 * int(resume) + first_step)
     validation = _scans(config, table, data, config.validation_cases, 1234)
     crops = list(itertools.islice(validation, config.validation_crops))
+    output.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(config_file, output / config_file.name)
     network = _network(config, len(table), resumed)
     teacher = network_of(load_small(config.teacher)) if config.teacher else None
     weights = class_weights(scans, len(table), config.class_weight_power)
@@ -127,6 +127,7 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
         scans, batch_size=config.batch, num_workers=config.workers, persistent_workers=config.workers > 0
     )
     trainer.fit(task, loader, validation_loader, ckpt_path=go_on_from, weights_only=False)
+    trainer.save_checkpoint(whole)  # a run that time has stopped goes on from its very last step
     if config.ternary:
         # The float form is only a teacher, its running statistics are as good.
         batches = itertools.islice(loader, config.statistics_batches)

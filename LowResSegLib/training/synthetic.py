@@ -17,6 +17,8 @@ import SimpleITK as sitk
 import torch
 from torch.nn import functional
 
+from LowResSegLib.errors import InputError
+
 AIR, CSF = 0, 24
 FIRST_CODE_OUTSIDE_BRAIN = 500
 
@@ -65,7 +67,10 @@ class SyntheticSettings:
 
 def read_label_map(path: Path) -> np.ndarray:
     """Label map as uint16 array, cropped to the head; axes z, y, x run towards superior, anterior and right."""
-    image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "RAS")
+    try:
+        image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "RAS")
+    except RuntimeError as error:
+        raise InputError(f"The label map {path} is missing or cannot be read.") from error
     array = sitk.GetArrayFromImage(image).astype(np.uint16)
     occupied = [np.flatnonzero(array.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     margin = 8

@@ -26,17 +26,19 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
-from plans import random_model  # noqa: E402
+from plans import random_model, random_volume  # noqa: E402
 
-from LowResSegLib import engine  # noqa: E402
 from LowResSegLib.errors import ModelError  # noqa: E402
-from LowResSegLib.model import read_model, write_model  # noqa: E402
+from LowResSegLib.model import Model, read_model, write_model  # noqa: E402
+from LowResSegLib.pipeline import segment  # noqa: E402
 
 SECONDS = 10  # no file may take longer
 EXTRA_MEMORY = 1 << 30  # nor more than this beyond what the process has
+SMALL = random_volume(np.random.default_rng(0), shape=(5, 6, 7))
 STRANGE: list[Any] = [
     None, True, -1, 0, 1, 2, 3, 255, 256, 65536, 2**31, 2**63, 2**64, 10**30, -(2**40), 0.5, 1e308, float("nan"),
-    float("inf"), "", "x", "../../etc", "\x00", "ü" * 99, "9" * 5000, [], [0], [1] * 1000, [[[]]], {}, {"value": 1},
+    float("inf"), "", "x", "../../etc", "\ud800", "$\\frac$", "\x00", "ü" * 99, "9" * 5000, [], [0], [1] * 1000,
+    [[[]]], {}, {"value": 1},
 ]  # fmt: skip
 
 
@@ -117,6 +119,15 @@ def mutants(content: bytes, count: int, seed: int) -> Iterator[tuple[str, bytes]
             yield "numbers", packed(description, mutate_bytes(numbers, rng))
 
 
+def run(model: Model) -> None:
+    """Segment a small volume and describe the result, as the command line does."""
+    labelmap, record = segment(SMALL, model, "numpy")
+    json.dumps(record, allow_nan=False)
+    assert labelmap.array.max() < len(model.labels)
+    for label in model.labels:
+        label.terminology_entry().encode("utf-8")
+
+
 @contextlib.contextmanager
 def limits() -> Iterator[Callable[[], None]]:
     """Bound this process's memory, where the system can; gives a function that starts a file's time."""
@@ -159,8 +170,7 @@ def fuzz(folder: Path, count: int, seed: int) -> dict[str, collections.Counter[s
             start()
             try:
                 model = read_model(path)
-                edge = 2 * model.plan.size_divisor
-                engine.run(model.plan, np.full((edge, edge, edge), 99, np.uint8), "numpy")
+                run(model)
                 outcome = "still a model"
             except ModelError as error:
                 assert len(str(error)) > len(f"The model file {path} is refused: ."), error

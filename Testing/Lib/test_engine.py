@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from plans import random_plan
@@ -81,6 +83,15 @@ def test_unknown_and_missing_backends_are_refused(monkeypatch: pytest.MonkeyPatc
     assert engine.choose_backend("auto") == "numpy"
     with pytest.raises(BackendError, match="not installed"):
         engine.choose_backend("onnxruntime")
+
+
+def test_a_broken_onnx_runtime_is_passed_over_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "available_backends", lambda: engine.BACKENDS)
+    monkeypatch.setitem(sys.modules, "LowResSegLib.engine.onnx_runtime", None)
+    monkeypatch.delattr(engine, "onnx_runtime", raising=False)
+    assert engine.choose_backend("auto") == "numpy"
+    with pytest.raises(BackendError, match="cannot be loaded"):
+        engine.run(random_plan(np.random.default_rng(0)), np.zeros((2, 2, 2), np.uint8), "onnxruntime")
 
 
 def test_operations_are_counted_at_their_resolution() -> None:

@@ -85,7 +85,7 @@ def test_a_worker_gives_what_this_process_gives(volume: Volume, model: str) -> N
         assert job.done() and job.progress() == Progress("done", 1.0)
     np.testing.assert_array_equal(labelmap.array, expected.array)
     assert labelmap.array.dtype == expected.array.dtype and labelmap.geometry == volume.geometry
-    assert found["labels"] == record["labels"] and found["backend"] == "numpy" and found["threads"] == 1
+    assert found["labels"] == record["labels"] and found["backend"] == "numpy" and found["threads"] is None
 
 
 def test_errors_of_the_real_way_keep_their_class(volume: Volume, tmp_path: Path) -> None:
@@ -274,6 +274,6 @@ def test_in_process_runs_the_same_way(volume: Volume, model: str) -> None:
 
 
 def test_both_runners_keep_the_interface() -> None:
-    runners: list[Runner] = [InProcess(), Worker()]  # checked by mypy
+    runners: list[Runner] = [InProcess(), Worker()]  # that they fit the type, mypy checks in the package
     for runner in runners:
         runner.close()

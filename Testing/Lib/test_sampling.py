@@ -116,13 +116,52 @@ def test_constant_and_overflowing_images_are_refused(rng: np.random.Generator) -
         sample(volume.with_array(np.full(volume.array.shape, 1e300)), GRID, Normalisation())
 
 
+def test_a_vanishing_spacing_is_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(InputError, match="far too small"):
+        sample(replace(random_volume(rng), spacing=(1.0, 1e-9, 1.0)), GRID, Normalisation())
+
+
 def test_a_volume_of_kilometres_is_refused_before_any_work(rng: np.random.Generator) -> None:
     volume = replace(random_volume(rng), spacing=(1e5, 1e5, 1e5))
-    with pytest.raises(InputError, match=r"too large for the model's grid of 2 mm; crop it"):
+    with pytest.raises(InputError, match=r"too large for the model's grid of 2 mm; check the spacing"):
         sample(volume, GRID, Normalisation())
 
 
-@pytest.mark.parametrize("wrong", [{"orientation": "RAX"}, {"orientation": "RL"}, {"spacing": 0.0}, {"divisor": 0}])
-def test_impossible_settings_are_refused(wrong: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"orientation": "RAX"},
+        {"orientation": "RL"},
+        {"orientation": "RAS!"},
+        {"orientation": "RLA"},
+        {"orientation": ""},
+        {"spacing": 0.0},
+        {"spacing": float("nan")},
+        {"spacing": "2"},
+        {"divisor": 0},
+        {"divisor": 2.5},
+        {"divisor": True},
+    ],
+)
+def test_impossible_grids_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
         replace(GRID, **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "other"},
+        {"low": -5},
+        {"high": 1e30},
+        {"low": 99.5},
+        {"reference": 200},
+        {"threshold": "x"},
+        {"level": float("nan")},
+        {"level": {}},
+        {"kind": "window", "low": float("-inf")},
+    ],
+)
+def test_impossible_normalisations_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        replace(Normalisation(), **wrong)

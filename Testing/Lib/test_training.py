@@ -17,6 +17,7 @@ import SimpleITK as sitk  # noqa: E402
 import yaml  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from LowResSegLib.errors import InputError  # noqa: E402
 from LowResSegLib.networks.unet import UNet  # noqa: E402
 from LowResSegLib.reconstruction import positions  # noqa: E402
 from LowResSegLib.training.checkpoint import load_small, load_state, network_of, save_small  # noqa: E402
@@ -212,6 +213,9 @@ def test_small_checkpoints_hold_the_network_and_stay_small(tmp_path: Path) -> No
         torch.testing.assert_close(found.float(), value.float(), rtol=1e-3, atol=1e-3, msg=name)
     with pytest.raises(ValueError, match="does not fit"):
         load_state(UNet(18, (16, 32)), content["state"])
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
+        load_small(tmp_path / "text.pt")
 
 
 def test_a_ternary_network_starts_from_a_float_ones_weights_but_not_its_statistics() -> None:
@@ -236,6 +240,15 @@ def test_a_run_resumes_from_either_checkpoint(config_file: Path, data: Path, tmp
     train(config_file, data, output, resume=True)
     steps = [json.loads(line)["step"] for line in (output / "scores.jsonl").read_text().splitlines()]
     assert steps == [2, 4, 6] and load_small(output / "weights.pt")["step"] == 6
+
+
+def test_a_run_that_is_stopped_goes_on_from_its_last_step(config_file: Path, data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    config = yaml.safe_load(config_file.read_text())
+    config_file.write_text(yaml.safe_dump({**config, "steps": 5, "validate_every": 4}))
+    train(config_file, data, output)
+    whole = torch.load(output / "last.ckpt", weights_only=False)
+    assert whole["global_step"] == load_small(output / "weights.pt")["step"] == 5
 
 
 def test_a_run_learns_from_a_teacher_and_is_exported(config_file: Path, data: Path, tmp_path: Path) -> None:
@@ -271,11 +284,16 @@ def test_evaluation_scans_have_labels_of_their_own_grid(data: Path, table: Label
 def test_wrong_configurations_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("name: x\nlables: y\n")
-    with pytest.raises(ValueError, match="unknown settings lables"):
+    with pytest.raises(InputError, match="unknown settings lables"):
         TrainingConfig.read(path)
     path.write_text("name: x\n")
-    with pytest.raises(ValueError, match="missing"):
+    with pytest.raises(InputError, match="missing"):
         TrainingConfig.read(path)
+    path.write_text("name: [x\n")
+    with pytest.raises(InputError, match="not valid YAML"):
+        TrainingConfig.read(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        TrainingConfig.read(tmp_path / "missing.yaml")
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("brain_[ft]*.yaml")), ids=lambda path: path.stem)
