@@ -43,7 +43,7 @@ class LowResSeg(ScriptedLoadableModule):
         self.parent.dependencies = ["Segmentations"]
         self.parent.contributors = ["The LowResSeg contributors"]
         self.parent.helpText = _(
-            "Segments a whole MRI or CT volume on a low-resolution grid with a ternary network, and gives editable"
+            "Segments a whole MRI volume on a low-resolution grid with a ternary network, and gives editable"
             " segments at the resolution of the scan. It needs no GPU and sends nothing anywhere."
             " For research use only."
         )

@@ -1,8 +1,8 @@
 """From low-resolution logits to a labelmap at the resolution of the scan.
 
 Logits are interpolated linearly in fixed point and the class with the largest one wins, slab by slab, so that no
-full-size array of class values ever exists. Interpolation weights have 6 bits on each axis and logits 13, so the
-result is exact in int32: nothing is rounded, and equal logits are ties, which go to the lower label.
+full-size array of class values ever exists. Places are rounded to 1/64 of a grid voxel; the weights then have 6 bits on
+each axis and logits 13, so sums are exact in int32, and equal ones are ties, which go to the lower label.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def reconstruct(logits: np.ndarray, low: LowResolution, step: Optional[Callable[
     logits = logits[(slice(None), *(slice(0, n) for n in low.size))]
     result = np.zeros(low.source_shape, np.uint8)
     axes = [positions(n, s, m, low.spacing) for n, s, m in zip(low.source_shape, low.source_spacing, low.size)]
-    # Where all neighbours of a voxel are background, it is background: exact, since nothing is rounded.
+    # Where all neighbours of a voxel are background, it is background: certain, since sums are exact.
     labelled = logits.argmax(0) > 0
     box = [_extent(labelled.any(axis=tuple(a for a in range(3) if a != axis)), axes[axis][0]) for axis in range(3)]
     (z_before, z_weight), (y_before, y_weight), (x_before, x_weight) = (

@@ -47,10 +47,10 @@ def volume_from_node(volumeNode: Any) -> Volume:
 
 def _check(volumeNode: Any) -> None:
     if volumeNode is None:
-        raise InputError(_("No volume is chosen; load an MRI or CT scan and choose it as the input volume."))
+        raise InputError(_("No volume is chosen; load a scan and choose it as the input volume."))
     name = volumeNode.GetName()
     if not volumeNode.IsA("vtkMRMLScalarVolumeNode") or any(volumeNode.IsA(kind) for kind in _NOT_SCALAR):
-        raise InputError(_("{name} is not a scalar volume; choose an MRI or CT scan.").format(name=name))
+        raise InputError(_("{name} is not a scalar volume; choose a scan.").format(name=name))
     image = volumeNode.GetImageData()
     if image is None or 0 in image.GetDimensions() or image.GetPointData().GetScalars() is None:
         raise InputError(_("{name} has no voxels; load the scan again.").format(name=name))
