@@ -251,10 +251,10 @@ def warped_node(slicer: Any) -> Any:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda slicer: None, "No volume is chosen; load an MRI or CT scan and choose it as the input volume."),
+        (lambda slicer: None, "No volume is chosen; load a scan and choose it as the input volume."),
         (node_without_voxels, "Empty has no voxels; load the scan again."),
-        (labelmap_node, "Labels is not a scalar volume; choose an MRI or CT scan."),
-        (vector_node, "Colours is not a scalar volume; choose an MRI or CT scan."),
+        (labelmap_node, "Labels is not a scalar volume; choose a scan."),
+        (vector_node, "Colours is not a scalar volume; choose a scan."),
         (
             warped_node,
             "Gantry is under a non-linear transform; harden the transform on a copy and segment the copy.",
