@@ -217,8 +217,31 @@ def test_results_of_before_are_replaced_only_where_that_is_said(
     assert read_volume(folder / "scan.seg.nrrd").array.size > 0 and written(folder) == OUTPUTS
 
 
+def test_a_picture_of_before_goes_with_the_results_it_belonged_to(
+    scan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "scan.png").write_bytes(b"of an earlier run")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # matplotlib is gone
+    assert run("segment", scan, "-o", output, "--model", "small", "--overwrite") == 0
+    assert sorted(path.name for path in output.iterdir()) == OUTPUTS
+
+
+def test_who_listens_to_the_progress_may_go(scan: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "LowResSegLib", "segment", str(scan), "-o", str(tmp_path / "out")]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as nobody:
+        ended = subprocess.run(
+            [*command, "--model", "small", "--progress", "json"], cwd=CHECKOUT, stderr=nobody, stdout=subprocess.PIPE
+        )
+    assert ended.returncode == 0 and b"Structure 1" in ended.stdout
+    assert written(tmp_path / "out") == OUTPUTS
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (1, 129)])  # 1: SIGHUP
 @pytest.mark.parametrize("step", ["reading", "sampling", "network"])
 def test_ctrl_c_leaves_nothing(
     step: str, number: int, status: int, model: Path, tmp_path: Path, rng: np.random.Generator

@@ -214,6 +214,31 @@ def test_what_libraries_print_does_no_harm(worker: Worker, volume: Volume) -> No
     assert "from Python" in worker.log() and "from C" in worker.log()
 
 
+@posix
+def test_a_launcher_that_greets_and_a_folder_with_modules_do_no_harm(
+    volume: Volume, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\necho Welcome\necho 42\nexec "{sys.executable}" "$@"\n')
+    launcher.chmod(0o755)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "queue.py").write_text("raise SystemExit('this is not the queue that was meant')")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("LOWRESSEG_MODELS", "..")  # relative to where the parent is
+    with Worker([str(launcher)]) as worker:
+        _, record = worker.submit(volume, Path(model).stem).result(60)
+    assert record["model"] == "random"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems count each process by itself")
+def test_the_child_reports_its_own_memory(volume: Volume, model: str) -> None:
+    held = np.ones(400 << 20, np.uint8)
+    with Worker() as worker:
+        _, record = worker.submit(volume, model, backend="numpy").result(60)
+    assert record["peak_memory_mb"] < 350 < held.nbytes / 1e6
+
+
 def test_files_of_a_job_are_removed_after_it(worker: Worker, volume: Volume, temporary_folder: Path) -> None:
     for name in ("good", "InputError"):
         job = worker.submit(volume, name)

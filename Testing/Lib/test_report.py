@@ -115,6 +115,13 @@ def test_a_flat_scan_and_a_value_without_a_label_are_drawn(tmp_path: Path) -> No
     assert pixels(tmp_path / "a.png").size
 
 
+def test_names_with_dollar_signs_are_names(tmp_path: Path) -> None:
+    volume = Volume(np.arange(60).reshape(3, 4, 5))
+    labels = [Label(1, "$\\frac$", (255, 0, 0))]
+    write_sheet(tmp_path / "sheet.png", volume, volume.with_array(volume.array % 2), labels, "a$x_$")
+    assert (tmp_path / "sheet.png").stat().st_size > 0
+
+
 def test_a_sheet_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     image, labelmap = body()
     with pytest.raises(InputError, match="cannot be written"):
