@@ -93,22 +93,23 @@ def _peak_memory_windows() -> int:
 def segment(
     volume: Volume,
     model: Union[str, Path, Model] = "brain",
-    backend: str = "auto",
-    threads: Optional[int] = None,
     progress: Optional[Progress] = None,
     cancel: Optional[Cancel] = None,
+    *,
+    backend: str = "auto",
+    threads: Optional[int] = None,
 ) -> tuple[Volume, dict[str, Any]]:
     """Segment a volume.
 
     Args:
         volume: the scan, of any orientation and spacing.
         model: name of an installed model, a model file, or a model.
-        backend: `auto`, or one of `engine.BACKENDS`.
-        threads: at most so many for the network; None means all cores. The numpy backend leaves threads to numpy,
-            and its record says null.
         progress: called with the name of the step and the share of the whole run that is done, 0 to 1.
         cancel: asked again and again; where it returns true, the run ends with `Cancelled`. ONNX Runtime cannot
             be stopped inside the network.
+        backend: `auto`, or one of `engine.BACKENDS`.
+        threads: at most so many for the network; None means all cores. The numpy backend leaves threads to numpy,
+            and its record says null.
 
     Returns:
         The labelmap (uint8, with the volume's own geometry), and the run record: a dict for JSON with `model`,

@@ -68,7 +68,7 @@ class GridSettings:
             raise ValueError(f"{self.orientation!r} is no orientation; write three letters such as RAS.")
         _check_number("The spacing", self.spacing, 0.1, 100)
         _check_number("The divisor", self.divisor, 1, 256)
-        if self.divisor != int(self.divisor):
+        if not isinstance(self.divisor, int):
             raise ValueError("The divisor is a whole number.")
 
 

@@ -80,7 +80,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         """
         volume = volume_from_node(volumeNode)
         if wait:
-            labelmap, record = segment(volume, model, backend, threads, progress)
+            labelmap, record = segment(volume, model, progress, backend=backend, threads=threads)
             return segmentation_from_labelmap(labelmap.array, record, volumeNode, outputNode)
         job = self._worker.submit(volume, model=model, backend=backend, threads=threads)
         run = self._run = Run(job, volumeNode, outputNode, progress, finished)

@@ -169,9 +169,9 @@ def _segment(
         labelmap, record = segment(
             volume,
             model,
-            args.backend,
-            args.threads,
-            progress=lambda step, fraction: progress(step, _READ + (_SEGMENTED - _READ) * fraction),
+            lambda step, fraction: progress(step, _READ + (_SEGMENTED - _READ) * fraction),
+            backend=args.backend,
+            threads=args.threads,
         )
         if case.frame is not None:
             record["frame"] = case.frame

@@ -36,7 +36,7 @@ class InProcess:
                 self._progress(step, fraction)
 
         try:
-            job.outcome = segment(volume, model, backend, threads, progress=progress, cancel=self._cancel)
+            job.outcome = segment(volume, model, progress, self._cancel, backend=backend, threads=threads)
         except Exception as error:
             job.error = error_from(error_message(error))
         return job

@@ -65,7 +65,7 @@ def evaluate(model: Model, scans: Iterator[tuple[str, Volume, np.ndarray]], back
     """Segment each scan the whole way and compare at its full resolution."""
     values = [label.value for label in model.labels if label.value]
     for name, volume, truth in scans:
-        labelmap, _ = segment(volume, model, backend)
+        labelmap, _ = segment(volume, model, backend=backend)
         yield Case(name, dice_by_label(labelmap.array, truth, values))
 
 

@@ -121,7 +121,7 @@ def mutants(content: bytes, count: int, seed: int) -> Iterator[tuple[str, bytes]
 
 def run(model: Model) -> None:
     """Segment a small volume and describe the result, as the command line does."""
-    labelmap, record = segment(SMALL, model, "numpy")
+    labelmap, record = segment(SMALL, model, backend="numpy")
     json.dumps(record, allow_nan=False)
     assert labelmap.array.max() < len(model.labels)
     for label in model.labels:

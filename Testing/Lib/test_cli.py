@@ -65,7 +65,7 @@ def test_segment_writes_all_and_prints_the_table(
     assert run("segment", scan, "-o", folder, "--model", "small", "--backend", "numpy") == 0
     assert written(folder) == OUTPUTS
     volume = read_volume(scan)
-    expected, record = segment(volume, "small", "numpy")
+    expected, record = segment(volume, "small", backend="numpy")
     for name in ("scan_labels.nii.gz", "scan.seg.nrrd"):
         labelmap = read_volume(folder / name)
         np.testing.assert_array_equal(labelmap.array, expected.array)

@@ -480,7 +480,7 @@ def test_the_command_segments_a_folder_of_dicom_files(
     assert "2 series" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert main(["segment", study, "--series", "2", *options]) == 0
     labelmap = read_volume(tmp_path / "out" / "study_labels.nii.gz")
-    np.testing.assert_array_equal(labelmap.array, segment(scans[1], str(model), "numpy")[0].array)
+    np.testing.assert_array_equal(labelmap.array, segment(scans[1], str(model), backend="numpy")[0].array)
     np.testing.assert_allclose(labelmap.origin, scans[1].origin, atol=1e-5)
     assert main(["segment", study, "--series", uids[0], "--overwrite", *options]) == 0
     assert main(["segment", study, "--series", "3", "--overwrite", *options]) == 2

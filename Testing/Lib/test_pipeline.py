@@ -26,10 +26,10 @@ def test_geometry_is_the_inputs_own(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("backend", engine.available_backends())
 def test_the_48_copies_give_one_labelmap(rng: np.random.Generator, backend: str) -> None:
     model, volume = random_model(rng), random_volume(rng)
-    expected, _ = segment(volume, model, backend)
+    expected, _ = segment(volume, model, backend=backend)
     assert len(np.unique(expected.array)) > 2
     for copy, axes, flips in reoriented(volume):
-        labelmap, _ = segment(copy, model, backend)
+        labelmap, _ = segment(copy, model, backend=backend)
         turned = expected.array.transpose(axes)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
         np.testing.assert_array_equal(labelmap.array, turned)
 
@@ -37,14 +37,15 @@ def test_the_48_copies_give_one_labelmap(rng: np.random.Generator, backend: str)
 @pytest.mark.parametrize("spacing", [0.5, 1.0, 3.3])
 def test_backends_agree(rng: np.random.Generator, spacing: float) -> None:
     model = random_model(rng, spacing=spacing)
-    results = [segment(random_volume(np.random.default_rng(3)), model, name)[0] for name in engine.available_backends()]
+    volume = random_volume(np.random.default_rng(3))
+    results = [segment(volume, model, backend=name)[0] for name in engine.available_backends()]
     for one, other in itertools.combinations(results, 2):
         np.testing.assert_array_equal(one.array, other.array)
 
 
 def test_the_record_says_what_ran(rng: np.random.Generator) -> None:
     model, volume = random_model(rng), random_volume(rng)
-    labelmap, record = segment(volume, model, "numpy", threads=1)
+    labelmap, record = segment(volume, model, backend="numpy", threads=1)
     assert json.loads(json.dumps(record)) == record
     assert record["model"] == "random" and record["backend"] == "numpy" and record["threads"] is None
     assert record["peak_memory_mb"] > 1 and record["lowresseg"] == LowResSegLib.__version__
@@ -60,7 +61,7 @@ def test_the_record_says_what_ran(rng: np.random.Generator) -> None:
 
 def test_progress_names_the_steps_and_never_falls(rng: np.random.Generator) -> None:
     seen: list[tuple[str, float]] = []
-    segment(random_volume(rng), random_model(rng), "numpy", progress=lambda step, share: seen.append((step, share)))
+    segment(random_volume(rng), random_model(rng), lambda step, share: seen.append((step, share)), backend="numpy")
     names = [name for name, _ in itertools.groupby(seen, key=lambda entry: entry[0])]
     assert names == ["model", "sampling", "network", "reconstruction", "done"]
     shares = [share for _, share in seen]
@@ -71,7 +72,7 @@ def test_progress_names_the_steps_and_never_falls(rng: np.random.Generator) -> N
 def test_cancel_ends_the_run_wherever_it_is(rng: np.random.Generator, calls: int) -> None:
     counter = itertools.count()
     with pytest.raises(Cancelled):
-        segment(random_volume(rng), random_model(rng), "numpy", cancel=lambda: next(counter) >= calls)
+        segment(random_volume(rng), random_model(rng), backend="numpy", cancel=lambda: next(counter) >= calls)
     assert next(counter) == calls + 1
 
 

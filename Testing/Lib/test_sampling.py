@@ -139,7 +139,7 @@ def test_a_volume_of_kilometres_is_refused_before_any_work(rng: np.random.Genera
         {"spacing": float("nan")},
         {"spacing": "2"},
         {"divisor": 0},
-        {"divisor": 2.5},
+        {"divisor": 2.5}, {"divisor": 2.0},
         {"divisor": True},
     ],
 )
