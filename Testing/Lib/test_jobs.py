@@ -64,10 +64,13 @@ def gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    status = Path(f"/proc/{pid}/stat")
-    if status.exists():
-        # A main thread may have ended while others of its process are still about to.
-        return status.read_text().rpartition(")")[2].split()[0] == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1
+    if sys.platform == "linux":
+        try:
+            status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            # A main thread may have ended while others of its process are still about to.
+            return status == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1
+        except OSError:  # it went meanwhile
+            return True
     return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout[:1] in ("", "Z")
 
 
