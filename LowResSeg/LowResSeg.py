@@ -1,4 +1,4 @@
-"""LowResSeg: whole organs in place, in a second, on the computer that is already in the room.
+"""LowResSeg: brain structures of an MRI, in seconds, on the computer that is already in the room.
 
 From the console: `LowResSegLogic().process(volumeNode)` returns a segmentation node.
 """

@@ -22,7 +22,9 @@ def fetch(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest", folder]
-        subprocess.run([sys.executable, "-m", "pip", "download", *options, "nilearn"], check=True)
+        pins = Path(__file__).resolve().parents[1] / "constraints.txt"
+        command = [sys.executable, "-m", "pip", "download", *options, "--constraint", str(pins), "nilearn"]
+        subprocess.run(command, check=True)
         (wheel,) = Path(folder).glob("nilearn-*.whl")
         unpacked = Path(folder) / path.name
         with zipfile.ZipFile(wheel) as archive, archive.open(_MEMBER) as source, unpacked.open("wb") as target:

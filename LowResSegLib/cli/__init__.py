@@ -63,8 +63,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     with contextlib.suppress(ValueError):  # not in the main thread
         for name in ("SIGTERM", "SIGHUP"):  # the latter where a terminal is closed; Windows does not know it
-            if hasattr(signal, name):
-                number = getattr(signal, name)
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 # An exception, so that files are put away; the status is the one that shells know.
                 signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:

@@ -49,7 +49,7 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_description(model), indent=1))
         return 0
-    card = {"name": model.name, **model.card, "network": f"SHA-256 {model.digest}"}
+    card = {"name": model.name, **model.card, "SHA-256": model.digest}
     print_table([(key.replace("_", " "), _text(value)) for key, value in card.items()])
     print()
     codes = [(label, f"{label.type.scheme} {label.type.value}" if label.type else "") for label in model.labels]

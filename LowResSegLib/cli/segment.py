@@ -48,7 +48,7 @@ def add(commands: Any) -> None:
         nargs="+",
         help="a scan (NIfTI, NRRD or MetaImage), a folder of scans, or DICOM: a folder or a file",
     )
-    command.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="made if it is missing")
+    command.add_argument("-o", "--output", metavar="FOLDER", type=_folder, required=True, help="made if it is missing")
     command.add_argument("--model", metavar="NAME|FILE", default="brain", help="default: %(default)s")
     command.add_argument("--backend", metavar="NAME", default="auto", help="auto (default), onnxruntime or numpy")
     command.add_argument("--threads", metavar="N", type=_threads, help="at most so many; default: all cores")
@@ -200,6 +200,12 @@ def _write(output: OutputFolder, stem: str, volume: Volume, labelmap: Volume, re
         return
     # Without the stem, which is often a name: a picture is soon passed on.
     write_sheet(output.new(f"{stem}{_PICTURE}"), volume, labelmap, labels, f"LowResSeg, model {record['model']}")
+
+
+def _folder(text: str) -> Path:
+    if not text:  # an unset variable of a shell
+        raise argparse.ArgumentTypeError("no folder is named")
+    return Path(text)
 
 
 def _threads(text: str) -> int:

@@ -10,13 +10,13 @@ import torch
 
 from LowResSegLib import engine
 from LowResSegLib.errors import InputError
-from LowResSegLib.model import Model, read_model, write_model
+from LowResSegLib.model import Model, Plan, read_model, write_model
 from LowResSegLib.networks.fold import FoldedNetwork, fold
 from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.training.checkpoint import load_small, network_of
 from LowResSegLib.training.labels import LabelTable
 from LowResSegLib.training.yaml_files import read_yaml
-from LowResSegLib.volume import Label
+from LowResSegLib.volume import Label, replacing
 
 
 def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
@@ -39,20 +39,24 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
         raise InputError(f"{card_file} lacks {', '.join(sorted(missing))}.")
     table = LabelTable.read(card_file.parent / description["labels"])
     plan = fold(network_of(load_small(checkpoint)).eval())
-    model = Model(
-        name=description["name"],
-        labels=tuple(Label.from_dict(entry) for entry in table.entries),
-        grid=GridSettings(divisor=plan.size_divisor, **description["grid"]),
-        normalisation=Normalisation(**description["normalisation"]),
-        plan=plan,
-        card=description["card"],
-    )
-    write_model(output, model)
-    written = read_model(output)
+    try:
+        grid_settings = GridSettings(divisor=plan.size_divisor, **description["grid"])
+        normalisation = Normalisation(**description["normalisation"])
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{card_file}: {error}") from error
+    labels = tuple(Label.from_dict(entry) for entry in table.entries)
+    model = Model(description["name"], labels, grid_settings, normalisation, plan, description["card"])
+    with replacing(output) as temporary:  # a model that does not pass leaves the one of before
+        write_model(temporary, model)
+        _check(read_model(temporary), plan)
+    return read_model(output)
+
+
+def _check(written: Model, plan: Plan) -> None:
+    """Raise ValueError unless a model gives the logits of the folded network, with every engine that is here."""
     edge = 2 * plan.size_divisor
     grid = np.random.default_rng(0).integers(0, 128, (edge, edge, edge)).astype(np.uint8)
     expected = FoldedNetwork(plan)(torch.from_numpy(grid)[None, None])[0].numpy()
     for backend in engine.available_backends():
         if not np.array_equal(engine.run(written.plan, grid, backend), expected):
             raise ValueError(f"The exported model gives other logits on {backend} than the folded network.")
-    return written

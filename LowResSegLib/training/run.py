@@ -23,7 +23,7 @@ from LowResSegLib.training.config import TrainingConfig
 from LowResSegLib.training.labels import LabelTable
 from LowResSegLib.training.statistics import re_estimate_statistics
 from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
-from LowResSegLib.training.task import SegmentationTask, first_step_of
+from LowResSegLib.training.task import SegmentationTask, first_step_of, steps_of
 
 
 class SmallCheckpoint(Callback):
@@ -79,7 +79,6 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
         max_minutes: stop after this time (0: never), ready to be resumed.
     """
     config = TrainingConfig.read(config_file)
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
     table = LabelTable.read(config.labels)
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None
@@ -87,11 +86,13 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     first_step = first_step_of(go_on_from) if go_on_from else resumed["step"] if resumed else 0
 
     # What was seen before is not seen again in the same order.
-    scans = _scans(config, table, data, config.training_cases, config.seed + 1000 * int(resume) + first_step)
+    done = steps_of(go_on_from) if go_on_from else first_step
+    scans = _scans(config, table, data, config.training_cases, config.seed + done)
     validation = _scans(config, table, data, config.validation_cases, 1234)
     crops = list(itertools.islice(validation, config.validation_crops))
     output.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(config_file, output / config_file.name)
+    lightning.seed_everything(config.seed + done, workers=True, verbose=False)
     network = _network(config, len(table), resumed)
     teacher = network_of(load_small(config.teacher)) if config.teacher else None
     weights = class_weights(scans, len(table), config.class_weight_power)

@@ -114,3 +114,9 @@ class SegmentationTask(lightning.LightningModule):
 def first_step_of(checkpoint: Path) -> int:
     """`first_step` of the run that wrote a whole checkpoint; such a file is the user's own and is trusted."""
     return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["first_step"])
+
+
+def steps_of(checkpoint: Path) -> int:
+    """All steps that the network of a whole checkpoint has learnt for."""
+    content = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    return int(content["first_step"] + content["global_step"])

@@ -288,7 +288,7 @@ def test_models_are_listed_and_described(model: Path, capsys: pytest.CaptureFixt
     for name in ("small", model):
         assert run("info", name) == 0
         shown = capsys.readouterr().out
-        assert "For tests alone." in shown and "Structure 3" in shown
+        assert "For tests alone." in shown and "Tiny" in shown and "Structure 3" in shown
     assert run("info", "small", "--json") == 0
     described = json.loads(capsys.readouterr().out)
     assert described["card"]["limits"] == "For tests alone." and described["labels"][3]["name"] == "Structure 3"

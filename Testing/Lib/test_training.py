@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,6 +243,24 @@ def test_a_run_resumes_from_either_checkpoint(config_file: Path, data: Path, tmp
     assert steps == [2, 4, 6] and load_small(output / "weights.pt")["step"] == 6
 
 
+def test_each_part_of_a_run_sees_scans_of_its_own(
+    config_file: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+
+    class Recorded(SyntheticScans):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            seeds.append(self.seed)
+
+    monkeypatch.setattr("LowResSegLib.training.run.SyntheticScans", Recorded)
+    config = yaml.safe_load(config_file.read_text())
+    for steps in (2, 4, 6):
+        config_file.write_text(yaml.safe_dump({**config, "steps": steps}))
+        train(config_file, data, tmp_path / "run", resume=True)
+    assert [seed for seed in seeds if seed != 1234] == [0, 2, 4]  # 1234 is the validation's
+
+
 def test_a_run_that_is_stopped_goes_on_from_its_last_step(config_file: Path, data: Path, tmp_path: Path) -> None:
     output = tmp_path / "run"
     config = yaml.safe_load(config_file.read_text())
@@ -267,6 +286,11 @@ def test_a_run_learns_from_a_teacher_and_is_exported(config_file: Path, data: Pa
     (tmp_path / "card.yaml").write_text(yaml.safe_dump(card))
     model = export(student, tmp_path / "card.yaml", tmp_path / "small.lowresseg")
     assert [label.name for label in model.labels] == ["Background", "Outer", "Inner"] and model.grid.divisor == 2
+    before = (tmp_path / "small.lowresseg").read_bytes()
+    (tmp_path / "card.yaml").write_text(yaml.safe_dump({**card, "grid": {"spacing": 2.0, "orientaton": "RAS"}}))
+    with pytest.raises(InputError, match="orientaton"):
+        export(student, tmp_path / "card.yaml", tmp_path / "small.lowresseg")
+    assert (tmp_path / "small.lowresseg").read_bytes() == before
     with pytest.raises(ValueError, match="ternary"):
         export(teacher, tmp_path / "card.yaml", tmp_path / "float.lowresseg")
     assert not (tmp_path / "float.lowresseg").exists()
