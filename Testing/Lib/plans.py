@@ -65,7 +65,8 @@ def random_model(rng: np.random.Generator, classes: int = 4, spacing: float = 2.
     labels = tuple(Label(value, f"Structure {value}", (40 * value, 200, 10)) for value in range(classes))
     plan = random_plan(rng, classes)
     grid = GridSettings(spacing, "RAS", plan.size_divisor)
-    return Model("random", labels, grid, Normalisation(), plan, {"title": "Random", "limits": "For tests alone.", "network": "Tiny"})
+    card = {"title": "Random", "limits": "For tests alone.", "network": "Tiny"}
+    return Model("random", labels, grid, Normalisation(), plan, card)
 
 
 def random_volume(
