@@ -90,12 +90,13 @@ class OutputFolder:
                 if (self._folder / name).exists():
                     os.replace(self._folder / name, old / name)
         except BaseException as error:
-            for file in [*files, *(self._staging / name for name in self._dropped)]:
+            for file in files:
                 target = self._folder / file.name
                 if not file.exists() and target.exists():  # it was moved
                     os.replace(target, file)
-                if (old / file.name).exists():
-                    os.replace(old / file.name, target)
+            for name in [*(file.name for file in files), *self._dropped]:
+                if (old / name).exists():
+                    os.replace(old / name, self._folder / name)
             if isinstance(error, OSError):
                 raise InputError(f"The results cannot be put into {self._folder} ({error.strerror}).") from error
             raise

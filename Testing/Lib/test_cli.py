@@ -228,6 +228,25 @@ def test_a_picture_of_before_goes_with_the_results_it_belonged_to(
     assert sorted(path.name for path in output.iterdir()) == OUTPUTS
 
 
+def test_a_picture_of_before_stays_where_the_results_cannot_be_put(
+    scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "scan.png").write_bytes(b"of an earlier run")
+    replace = os.replace
+
+    def fail(source: Any, target: Any) -> None:
+        if Path(target) == output / "scan_labels.nii.gz":
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # matplotlib is gone
+    monkeypatch.setattr(os, "replace", fail)
+    assert refused(capsys, "segment", scan, "-o", output, "--model", "small", "--progress", "none", "--overwrite")
+    assert [path.name for path in output.iterdir()] == ["scan.png"]
+
+
 def test_who_listens_to_the_progress_may_go(scan: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "LowResSegLib", "segment", str(scan), "-o", str(tmp_path / "out")]
     read, write = os.pipe()
