@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
-import importlib.util
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,20 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plans import random_model
 
-from LowResSegLib import InputError, Volume, read_volume, segment
-from LowResSegLib.cli import main
-from LowResSegLib.model import write_model
+from LowResSegLib import InputError, Volume, read_volume
 
 pydicom = pytest.importorskip("pydicom")
 
+from dicom_checks import assert_same, made, refusal  # noqa: E402
 from dicom_series import (  # noqa: E402
-    PATIENT,
     compressed,
     dataset,
-    enhanced,
-    item,
     numbers,
     orientation,
     position,
@@ -48,45 +40,12 @@ from pydicom.uid import (  # noqa: E402
 )
 
 from LowResSegLib.volume.dicom import read_dicom  # noqa: E402
-from LowResSegLib.volume.dicom_series import find_series, list_series  # noqa: E402
-
-
-def turned(rng: np.random.Generator) -> tuple[float, ...]:
-    """Any right-handed directions, as DICOM has them."""
-    matrix = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    matrix[:, 2] = np.cross(matrix[:, 0], matrix[:, 1])
-    return tuple(matrix.ravel().tolist())
-
-
-def made(rng: np.random.Generator, shape: tuple[int, ...] = (6, 7, 9), kind: str = "int16") -> Volume:
-    """A small oblique scan of noise."""
-    low, high = (0, 4000) if kind.startswith("u") else (-1000, 3000)
-    return Volume(rng.integers(low, high, shape).astype(kind), (0.5, 0.75, 2.5), (-10.5, 20.25, 30.0), turned(rng))
+from LowResSegLib.volume.dicom_series import list_series  # noqa: E402
 
 
 @pytest.fixture
 def scan(rng: np.random.Generator) -> Volume:
     return made(rng)
-
-
-def assert_same(read: Volume, scan: Volume, atol: float = 0) -> None:
-    """The same voxels; the same geometry, as exactly as decimal strings of 16 letters can say it."""
-    np.testing.assert_allclose(read.array, scan.array, rtol=0, atol=atol)
-    assert read.spacing[:2] == scan.spacing[:2]
-    np.testing.assert_allclose(read.spacing[2], scan.spacing[2], rtol=1e-12)
-    np.testing.assert_allclose(read.origin, scan.origin, rtol=0, atol=1e-11)
-    np.testing.assert_allclose(read.direction, scan.direction, rtol=0, atol=1e-12)
-
-
-def refusal(path: Any, series: Any = None) -> str:
-    """The one sentence with which a series is refused."""
-    with pytest.raises(InputError) as caught:
-        read_dicom(path, series)
-    text = str(caught.value)
-    assert text.endswith(".") and not text.endswith("..") and "\n" not in text and PATIENT not in text
-    if isinstance(path, Path):
-        assert str(path) in text
-    return text
 
 
 def test_a_series_is_read_with_its_own_numbers(scan: Volume, tmp_path: Path) -> None:
@@ -387,62 +346,6 @@ def test_colour_is_refused(scan: Volume, tmp_path: Path) -> None:
     assert "colour" in refusal(save_all(tmp_path, objects))
 
 
-@pytest.mark.parametrize("kind", ["4.1", "4.4", "2.1", "2.2", "130", "128.1", "13.1.1", "13.1.2"])
-@pytest.mark.parametrize("syntax", [None, RLELossless], ids=["plain", "RLE"])
-@pytest.mark.parametrize("rescale", ["none", "same", "different"])
-def test_enhanced_multi_frame(
-    kind: Any, syntax: Any, rescale: str, rng: np.random.Generator, scan: Volume, tmp_path: Path
-) -> None:
-    count = len(scan.array)
-    values = {
-        "none": None,
-        "same": [(1, -1024)] * count,
-        "different": [(0.1 + index / 3, index - 7) for index in range(count)],
-    }[rescale]
-    order = rng.permutation(count)
-    path = save(
-        tmp_path / "a.dcm", enhanced(scan, order, values, pydicom.uid.UID(f"1.2.840.10008.5.1.4.1.1.{kind}")), syntax
-    )
-    read = read_volume(path)
-    slope, intercept = np.transpose(values or [(1, 0)] * count)[:, :, None, None]
-    assert_same(read, scan.with_array(scan.array * slope + intercept), 1e-3 if rescale == "different" else 0)
-    assert find_series(tmp_path).files == [path]
-
-
-def test_enhanced_multi_frame_with_several_volumes(scan: Volume, tmp_path: Path) -> None:
-    data = enhanced(scan, [0, 0, 1, 1, 2, 2])
-    for number, groups in enumerate(data.PerFrameFunctionalGroupsSequence):
-        groups.MREchoSequence = item(EffectiveEchoTime=[5.0, 30.0][number % 2])
-    save(tmp_path / "a.dcm", data)
-    assert [each.part for each in list_series(tmp_path)] == ["echo time 30.0", "echo time 5.0"]
-    assert_same(read_dicom(tmp_path, "2"), Volume(scan.array[:3], **scan.geometry))
-
-
-def test_enhanced_multi_frame_without_places_or_without_pydicom(
-    scan: Volume, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = enhanced(scan)
-    path = save(tmp_path / "a.dcm", data)
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "pydicom":
-            raise ImportError(name="pydicom")
-        return real(name, *rest)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(builtins, "__import__", without)
-        assert "lowresseg[dicom]" in refusal(path)
-        classic = save_all(tmp_path / "classic", slices(scan))
-        assert_same(read_volume(classic), scan)
-    twice = enhanced(scan, rescale=[(1, 0)] * len(scan.array))
-    (shared,) = twice.SharedFunctionalGroupsSequence
-    shared.PixelValueTransformationSequence = item(RescaleSlope=7, RescaleIntercept=1, RescaleType="US")
-    assert "two rescale slopes" in refusal(save(path, twice))
-    del data.PerFrameFunctionalGroupsSequence
-    assert "without their places" in refusal(save(path, data))
-
-
 def test_sorted_along_the_normal_also_where_z_goes_down(scan: Volume, tmp_path: Path) -> None:
     """Rows to the left and columns to the head: the normal goes to the front, and so do the slices."""
     coronal = Volume(scan.array, scan.spacing, (1, 2, 3), (1, 0, 0, 0, 0, -1, 0, 1, 0))
@@ -458,83 +361,3 @@ def test_a_ct_of_other_numbers_of_bits_is_read_as_one_type(scan: Volume, tmp_pat
     expected[4] /= 2
     assert_same(read_volume(save_all(tmp_path, objects)), scan.with_array(expected))
     assert CTImageStorage == objects[0].SOPClassUID
-
-
-@pytest.fixture
-def model(tmp_path: Path, rng: np.random.Generator) -> Path:
-    """The file of a small model."""
-    write_model(tmp_path / "small.lowresseg", random_model(rng))
-    return tmp_path / "small.lowresseg"
-
-
-def test_the_command_segments_a_folder_of_dicom_files(
-    rng: np.random.Generator, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scans = [made(rng, (20, 21, 22)), made(rng, (18, 21, 22))]
-    uids = [generate_uid(), generate_uid()]
-    for number, (scan, uid) in enumerate(zip(scans, uids), 1):
-        save_all(tmp_path / "study" / "deep" / str(number), slices(scan, uid, SeriesNumber=number))
-    options = ["-o", str(tmp_path / "out"), "--model", str(model), "--backend", "numpy"]
-    study = str(tmp_path / "study")
-    assert main(["segment", study, *options]) == 2
-    assert "2 series" in capsys.readouterr().err and not (tmp_path / "out").exists()
-    assert main(["segment", study, "--series", "2", *options]) == 0
-    labelmap = read_volume(tmp_path / "out" / "study_labels.nii.gz")
-    np.testing.assert_array_equal(labelmap.array, segment(scans[1], str(model), backend="numpy")[0].array)
-    np.testing.assert_allclose(labelmap.origin, scans[1].origin, atol=1e-5)
-    assert main(["segment", study, "--series", uids[0], "--overwrite", *options]) == 0
-    assert main(["segment", study, "--series", "3", "--overwrite", *options]) == 2
-    assert "no series 3" in capsys.readouterr().err
-    one = str(tmp_path / "study" / "deep" / "1")
-    assert main(["segment", one, "--frame", "1", *options]) == 2
-    assert "no frame 1" in capsys.readouterr().err
-    assert main(["segment", one, str(tmp_path / "study" / "deep" / "2"), *options]) == 0
-    path = str(tmp_path / "out" / "study_labels.nii.gz")
-    for option in (["--series", "1"], ["--dicom-seg"]):
-        capsys.readouterr()
-        assert main(["segment", path, *option, *options]) == 2
-        assert option[0] in capsys.readouterr().err
-
-
-def test_the_command_writes_dicom_seg(
-    rng: np.random.Generator, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    highdicom = pytest.importorskip("highdicom")
-    folder = save_all(tmp_path / "scan", slices(made(rng, (20, 21, 22))))
-    command = ["segment", str(folder), "-o", str(folder), "--model", str(model), "--backend", "numpy", "--dicom-seg"]
-    assert main(command) == 0
-    labels = read_volume(folder / "scan_labels.nii.gz")
-    seg = highdicom.seg.segread(folder / "scan_seg.dcm")
-    found = np.zeros(labels.array.shape, bool)
-    normal = np.reshape(labels.direction, (3, 3))[:, 2]
-    for plane, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence):
-        place = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float) - labels.origin
-        found[round(place @ normal / labels.spacing[2])] |= plane > 0
-    np.testing.assert_array_equal(found, labels.array > 0)
-    assert main([*command, "--skip-existing"]) == 0  # and the segmentation in the folder is not taken for a scan
-    (folder / "scan_seg.dcm").unlink()
-    capsys.readouterr()
-    real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "highdicom" else real(name))
-    assert main([*command, "--overwrite"]) == 2
-    assert "lowresseg[dicom]" in capsys.readouterr().err
-
-
-def test_the_command_lists_series(scan: Volume, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    uids = [generate_uid(), generate_uid()]
-    save_all(tmp_path / "a", slices(scan, uids[0], SeriesDescription="Head"))
-    broken = slices(scan, uids[1], SeriesNumber=2)
-    del broken[2]
-    save_all(tmp_path / "b", broken)
-    assert main(["series", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
-    header, first, second = printed.splitlines()
-    assert "spacing in mm" in header and PATIENT not in printed and "IM0" not in printed
-    assert first.split()[0] == "1" and "0.5 x 0.75 x 2.5" in first and uids[0] in first and first.endswith("Head")
-    assert uids[1] in second and "as if 1 were missing" in second
-    assert main(["series", str(tmp_path), "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert [(one["number"], one["uid"], one["slices"]) for one in listed] == [(1, uids[0], 6), (2, uids[1], 5)]
-    assert listed[1]["spacing_mm"] is None and "missing" in listed[1]["problem"]
-    assert main(["series", str(tmp_path / "no")]) == 2
