@@ -10,6 +10,8 @@ import numpy as np
 
 from LowResSegLib.model import Model
 from LowResSegLib.pipeline import segment
+from LowResSegLib.reconstruction import reconstruct
+from LowResSegLib.sampling import resample, sample
 from LowResSegLib.training.labels import LabelTable
 from LowResSegLib.training.synthetic import (
     ContrastPriors,
@@ -71,9 +73,6 @@ def evaluate(model: Model, scans: Iterator[tuple[str, Volume, np.ndarray]], back
 
 def ceiling(scans: Iterator[tuple[str, Volume, np.ndarray]], model: Model) -> Iterator[Case]:
     """What a perfect network would reach on this grid: the true labels brought down, and linearly back up."""
-    from LowResSegLib.reconstruction import reconstruct
-    from LowResSegLib.sampling import resample, sample
-
     values = [label.value for label in model.labels if label.value]
     for name, volume, truth in scans:
         low = sample(volume, model.grid, model.normalisation)

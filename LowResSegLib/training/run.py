@@ -23,7 +23,7 @@ from LowResSegLib.training.config import TrainingConfig
 from LowResSegLib.training.labels import LabelTable
 from LowResSegLib.training.statistics import re_estimate_statistics
 from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
-from LowResSegLib.training.task import SegmentationTask, first_step_of, steps_of
+from LowResSegLib.training.task import SegmentationTask, steps_of
 
 
 class SmallCheckpoint(Callback):
@@ -67,6 +67,30 @@ def _network(config: TrainingConfig, classes: int, resumed: Optional[dict[str, A
     return network
 
 
+def _trainer(config: TrainingConfig, output: Path, steps: int, max_minutes: float) -> lightning.Trainer:
+    """Lightning's loop over so many steps, with both kinds of checkpoints in the output folder."""
+    return lightning.Trainer(
+        max_steps=steps,
+        max_time=datetime.timedelta(minutes=max_minutes) if max_minutes else None,
+        precision="bf16-mixed" if config.mixed_precision else "32-true",
+        val_check_interval=config.validate_every,
+        check_val_every_n_epoch=None,
+        limit_val_batches=config.validation_crops,
+        num_sanity_val_steps=0,
+        default_root_dir=output,
+        logger=False,
+        gradient_clip_val=5.0,
+        callbacks=[
+            SmallCheckpoint(output),
+            ModelCheckpoint(
+                output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False
+            ),
+        ],
+        enable_progress_bar=os.isatty(1),
+        enable_model_summary=False,
+    )
+
+
 def train(config_file: Path, data: Path, output: Path, resume: bool = False, max_minutes: float = 0) -> Path:
     """Train a network on synthetic scans; returns the path of the small checkpoint.
 
@@ -83,10 +107,12 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None
     go_on_from = whole if resume and whole.exists() else None
-    first_step = first_step_of(go_on_from) if go_on_from else resumed["step"] if resumed else 0
+    if go_on_from:
+        first_step, done = steps_of(go_on_from)
+    else:
+        first_step = done = int(resumed["step"]) if resumed else 0
 
     # What was seen before is not seen again in the same order.
-    done = steps_of(go_on_from) if go_on_from else first_step
     scans = _scans(config, table, data, config.training_cases, config.seed + done)
     validation = _scans(config, table, data, config.validation_cases, 1234)
     crops = list(itertools.islice(validation, config.validation_crops))
@@ -102,26 +128,7 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
         for module in filter(None, (network, teacher)):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    trainer = lightning.Trainer(
-        max_steps=max(0, config.steps - first_step),
-        max_time=datetime.timedelta(minutes=max_minutes) if max_minutes else None,
-        precision="bf16-mixed" if config.mixed_precision else "32-true",
-        val_check_interval=config.validate_every,
-        check_val_every_n_epoch=None,
-        limit_val_batches=len(crops),
-        num_sanity_val_steps=0,
-        default_root_dir=output,
-        logger=False,
-        gradient_clip_val=5.0,
-        callbacks=[
-            SmallCheckpoint(output),
-            ModelCheckpoint(
-                output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False
-            ),
-        ],
-        enable_progress_bar=os.isatty(1),
-        enable_model_summary=False,
-    )
+    trainer = _trainer(config, output, max(0, config.steps - first_step), max_minutes)
     # A list is as good as a data set of indexed items.
     validation_loader: DataLoader[Any] = DataLoader(crops, batch_size=1)  # type: ignore[arg-type]
     loader = DataLoader(
@@ -130,7 +137,7 @@ def train(config_file: Path, data: Path, output: Path, resume: bool = False, max
     trainer.fit(task, loader, validation_loader, ckpt_path=go_on_from, weights_only=False)
     trainer.save_checkpoint(whole)  # a run that time has stopped goes on from its very last step
     if config.ternary:
-        # The float form is only a teacher, its running statistics are as good.
+        # Thresholds are made of them, so they have to be right; the float form is only a teacher.
         batches = itertools.islice(loader, config.statistics_batches)
         re_estimate_statistics(task.network, (batch["image"] for batch in batches))
     scores = {key: round(float(value), 4) for key, value in trainer.callback_metrics.items()}

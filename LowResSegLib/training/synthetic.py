@@ -2,8 +2,8 @@
 
 A label map is deformed, each class is given a random mean and spread of intensity, and the picture is degraded by
 a bias field, blurring and noise, so that a network learns shapes rather than one scanner's contrast. Source of the
-method: Billot et al., "SynthSeg", Medical Image Analysis 2023. The generator here works on crops, and makes the
-low-resolution network input directly.
+method: Billot et al., "SynthSeg", Medical Image Analysis 2023. For training the generator makes crops on the
+network's low-resolution grid directly (`render_grid`), for evaluation whole scans (`render_scan`).
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ class SyntheticSettings:
 
     crop: int = 48  # edge of a crop in low-resolution voxels
     spacing_factor: int = 2  # label-map voxels a low-resolution voxel
-    rotation: float = 15.0
-    scaling: float = 0.15
-    displacement: float = 4.0
+    rotation: float = 15.0  # at most, about each axis
+    scaling: float = 0.15  # at most, as a share, along each axis
+    displacement: float = 4.0  # spread of the smooth displacement
     skull_stripped: float = 0.3  # share of scans without what lies outside the brain
     random_contrast: float = 0.1  # share of scans whose contrast follows no prior
     prior_spread: float = 1.3  # spread of class means, in those of the prior
-    bias: float = 0.3
-    noise: float = 0.03
+    bias: float = 0.3  # spread of the logarithm of the bias field's gain
+    noise: float = 0.03  # largest spread, as a share of bright tissue
     thick_slices: float = 0.2  # share of scans with thick slices along one axis
     outside: float = 0.05  # share of crops centred anywhere in the head
     crops_per_deformation: int = 100

@@ -111,12 +111,10 @@ class SegmentationTask(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def first_step_of(checkpoint: Path) -> int:
-    """`first_step` of the run that wrote a whole checkpoint; such a file is the user's own and is trusted."""
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=False)["first_step"])
+def steps_of(checkpoint: Path) -> tuple[int, int]:
+    """`first_step` of the run that wrote a whole checkpoint, and all steps that its network has learnt for.
 
-
-def steps_of(checkpoint: Path) -> int:
-    """All steps that the network of a whole checkpoint has learnt for."""
+    Such a file is the user's own and is trusted.
+    """
     content = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    return int(content["first_step"] + content["global_step"])
+    return int(content["first_step"]), int(content["first_step"] + content["global_step"])
