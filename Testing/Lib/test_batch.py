@@ -13,24 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 from data import CHECKOUT
-from plans import random_model
 from scan_files import file, full_disk, of, series, with_values
 
 from LowResSegLib.cli import main
 from LowResSegLib.cli import segment as command
 from LowResSegLib.cli.cases import plan_cases, shard_argument, shared
-from LowResSegLib.model import load_model, write_model
+from LowResSegLib.model import load_model
 
 
 @pytest.fixture(autouse=True)
-def model(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
+def model(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small model, by the name `small`; pictures, which take a second each, are not made."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_model(folder / "small.lowresseg", random_model(rng))
-    monkeypatch.setenv("LOWRESSEG_MODELS", str(folder))
     monkeypatch.setattr(command, "write_sheet", lambda *arguments: None)
-    return folder / "small.lowresseg"
+    return small_model
 
 
 @pytest.fixture

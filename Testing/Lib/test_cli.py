@@ -24,13 +24,9 @@ OUTPUTS = ["scan.json", "scan.seg.nrrd", "scan_labels.nii.gz"]
 
 
 @pytest.fixture(autouse=True)
-def model(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file of a model that is found by the name `small`."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    write_model(folder / "small.lowresseg", random_model(rng))
-    monkeypatch.setenv("LOWRESSEG_MODELS", str(folder))
-    return folder / "small.lowresseg"
+def model(small_model: Path) -> Path:
+    """Every test here may name it."""
+    return small_model
 
 
 @pytest.fixture
