@@ -36,6 +36,12 @@ class _Graph:
         return output
 
 
+def _shape(layer: Layer) -> dict[str, list[int]]:
+    """Kernel, zero padding and stride as ONNX has them."""
+    pads = [edge // 2 for edge in layer.kernel]
+    return {"kernel_shape": list(layer.kernel), "pads": pads * 2, "strides": list(layer.factor)}
+
+
 def _thresholded(graph: _Graph, layer: Layer, name: str, source: str) -> str:
     """A convolution with two thresholds; `source` holds trits, or intensities as they are."""
     assert layer.weights is not None and layer.lower is not None and layer.upper is not None
@@ -53,8 +59,7 @@ def _thresholded(graph: _Graph, layer: Layer, name: str, source: str) -> str:
         graph.constant(f"{name}.output_zero", np.array(1, np.uint8)),
         graph.constant(f"{name}.bias", (1 - layer.upper - layer.lower).astype(np.int32)),
     ]
-    pads = [layer.kernel // 2] * 6
-    wide = graph.node("QLinearConv", inputs, f"{name}.wide", kernel_shape=[layer.kernel] * 3, pads=pads)
+    wide = graph.node("QLinearConv", inputs, f"{name}.wide", **_shape(layer))
     low = graph.constant(f"{name}.low", np.array(0, np.uint8))
     high = graph.constant(f"{name}.high", np.array(2, np.uint8))
     return graph.node("Clip", [wide, low, high], name)
@@ -71,8 +76,7 @@ def _logits(graph: _Graph, layer: Layer, name: str, source: str) -> str:
         graph.constant(f"{name}.weights", layer.weights.astype(np.float32)),
         graph.constant(f"{name}.offset", layer.offset.astype(np.float32)),
     ]
-    pads = [layer.kernel // 2] * 6
-    sums = graph.node("Conv", inputs, f"{name}.sums", kernel_shape=[layer.kernel] * 3, pads=pads)
+    sums = graph.node("Conv", inputs, f"{name}.sums", **_shape(layer))
     return graph.node("Cast", [sums], name, to=TensorProto.INT16)
 
 
@@ -86,9 +90,9 @@ def onnx_model(plan: Plan, name: str = "lowresseg") -> onnx.ModelProto:
         if layer.operation == "image":
             this = "image"
         elif layer.operation == "max_pool":
-            graph.node("MaxPool", inputs, this, kernel_shape=[2] * 3, strides=[2] * 3)
+            graph.node("MaxPool", inputs, this, kernel_shape=list(layer.factor), strides=list(layer.factor))
         elif layer.operation == "upsample":
-            scales = graph.constant(f"{this}.scales", np.array([1, 1, 2, 2, 2], np.float32))
+            scales = graph.constant(f"{this}.scales", np.array([1, 1, *layer.factor], np.float32))
             graph.node(
                 "Resize", [*inputs, "", scales], this, mode="nearest", coordinate_transformation_mode="asymmetric",
                 nearest_mode="floor",

@@ -33,10 +33,12 @@ def _apply(layer: Layer, inputs: list[np.ndarray]) -> np.ndarray:
         return np.concatenate(inputs)
     (value,) = inputs
     if layer.operation == "max_pool":
-        channels, z, y, x = value.shape
-        return value.reshape(channels, z // 2, 2, y // 2, 2, x // 2, 2).max(axis=(2, 4, 6))
+        blocks = [part for size, factor in zip(value.shape[1:], layer.factor) for part in (size // factor, factor)]
+        return value.reshape(len(value), *blocks).max(axis=(2, 4, 6))
     if layer.operation == "upsample":
-        return value.repeat(2, 1).repeat(2, 2).repeat(2, 3)
+        for axis, factor in enumerate(layer.factor):
+            value = value.repeat(factor, axis + 1)
+        return value
     return _convolve(layer, value)
 
 
@@ -45,32 +47,34 @@ def _convolve(layer: Layer, value: np.ndarray) -> np.ndarray:
 
     Slices are padded and laid out flat. One matrix product gives what every voxel of a slice adds to its neighbours
     through each tap of the kernel; as the slice is flat, adding it there is a shift. Positions in the padding are
-    computed too, and cut away at the end.
+    computed too, and cut away at the end, as are those between which a stride leaps.
     """
     assert layer.weights is not None
-    kernel, margin = layer.kernel, layer.kernel // 2
+    depth, height, width = layer.kernel
+    margin_z, margin_y, margin_x = (edge // 2 for edge in layer.kernel)
+    step_z, step_y, step_x = layer.factor
     channels, size_z, size_y, size_x = value.shape
-    wide = size_x + 2 * margin
-    shifts = [dy * wide + dx for dy in range(kernel) for dx in range(kernel)]
+    wide = size_x + 2 * margin_x
+    shifts = [dy * wide + dx for dy in range(height) for dx in range(width)]
     length = size_y * wide  # outputs of a slice: whole rows with their padding
     # (out, in, z, y, x) to one matrix for each z, whose rows are (y, x, out).
-    taps = layer.weights.transpose(2, 3, 4, 0, 1).reshape(kernel, -1, channels).astype(np.float32)
-    # The last shift of the last position reads beyond the slice by 2 * margin.
-    around = [(0, 0), (margin, margin), (margin, margin)]
+    taps = layer.weights.transpose(2, 3, 4, 0, 1).reshape(depth, -1, channels).astype(np.float32)
+    around = [(0, 0), (margin_y, margin_y), (margin_x, margin_x)]
     kind = np.int16 if layer.operation == "logits" else np.int8
-    result = np.empty((layer.channels, size_z, size_y, size_x), kind)
-    for z in range(size_z):
+    result = np.empty((layer.channels, size_z // step_z, size_y // step_y, size_x // step_x), kind)
+    for z in range(0, size_z, step_z):
         sums = np.zeros((layer.channels, length), np.float32)
-        for dz in range(kernel):
-            source = z + dz - margin
+        for dz in range(depth):
+            source = z + dz - margin_z
             if not 0 <= source < size_z:
                 continue
             padded = np.pad(value[:, source].astype(np.float32), around).reshape(channels, -1)
-            products = taps[dz] @ np.pad(padded, [(0, 0), (0, 2 * margin)])
+            # The last shift of the last position reads beyond the slice by 2 * margin_x.
+            products = taps[dz] @ np.pad(padded, [(0, 0), (0, 2 * margin_x)])
             for shift, product in zip(shifts, products.reshape(len(shifts), layer.channels, -1)):
                 sums += product[:, shift : shift + length]
-        inside = sums.reshape(layer.channels, size_y, wide)[:, :, :size_x]
-        result[:, z] = _finish(layer, inside)
+        inside = sums.reshape(layer.channels, size_y, wide)[:, ::step_y, :size_x:step_x]
+        result[:, z // step_z] = _finish(layer, inside)
     return result
 
 

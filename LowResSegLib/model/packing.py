@@ -11,6 +11,9 @@ from LowResSegLib.errors import ModelError
 from LowResSegLib.model.plan import CONVOLUTIONS, Layer
 
 
+_CHANGES_GRID = ("max_pool", "upsample", "ternary")
+
+
 def pack_trits(trits: np.ndarray) -> bytes:
     """Values in {-1, 0, +1}, four a byte, the first in the lowest bits, as 0, 1, 2 (value + 1)."""
     codes = (trits.ravel().astype(np.int8) + 1).astype(np.uint8)
@@ -36,8 +39,10 @@ def pack(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], bytes]:
             "inputs": list(layer.inputs),
             "channels": layer.channels,
         }
+        if layer.operation in _CHANGES_GRID:
+            entry["factor"] = list(layer.factor)
         if layer.weights is not None:
-            entry["kernel"] = layer.kernel
+            entry["kernel"] = list(layer.kernel)
             if layer.operation == "ternary":
                 chunks.append(pack_trits(layer.weights))
             else:
@@ -46,6 +51,14 @@ def pack(layers: Sequence[Layer]) -> tuple[list[dict[str, Any]], bytes]:
             chunks.extend(array.astype("<i4").tobytes() for array in numbers if array is not None)
         described.append(entry)
     return described, b"".join(chunks)
+
+
+def _triple(numbers: Any) -> tuple[int, int, int]:
+    """Three numbers above 0, for z, y and x."""
+    z, y, x = (int(number) for number in numbers)
+    if min(z, y, x) < 1:
+        raise ModelError("The model's network is damaged: a layer is described wrongly.")
+    return z, y, x
 
 
 class _Reader:
@@ -75,13 +88,14 @@ def unpack(described: Sequence[dict[str, Any]], content: bytes) -> tuple[Layer, 
     for entry in described:
         operation, inputs = str(entry["operation"]), tuple(int(i) for i in entry["inputs"])
         channels = int(entry["channels"])
+        factor = _triple(entry.get("factor", [1, 1, 1]))
         if operation not in CONVOLUTIONS:
-            layers.append(Layer(operation, inputs, channels))
+            layers.append(Layer(operation, inputs, channels, factor=factor))
             continue
-        kernel = int(entry["kernel"])
-        if len(inputs) != 1 or not 0 <= inputs[0] < len(layers) or not 1 <= kernel <= 5 or channels < 1:
+        kernel = _triple(entry["kernel"])
+        if len(inputs) != 1 or not 0 <= inputs[0] < len(layers) or max(kernel) > 5 or channels < 1:
             raise ModelError("The model's network is damaged: a convolution is described wrongly.")
-        shape = (channels, layers[inputs[0]].channels, kernel, kernel, kernel)
+        shape = (channels, layers[inputs[0]].channels, *kernel)
         count = int(np.prod(shape, dtype=object))
         if operation == "ternary":
             weights = unpack_trits(reader.take(-(-count // 4)), count).reshape(shape)
@@ -91,7 +105,7 @@ def unpack(described: Sequence[dict[str, Any]], content: bytes) -> tuple[Layer, 
             layers.append(Layer(operation, inputs, channels, weights, offset=reader.integers(channels, "<i4")))
         else:
             lower, upper = reader.integers(channels, "<i4"), reader.integers(channels, "<i4")
-            layers.append(Layer(operation, inputs, channels, weights, lower, upper))
+            layers.append(Layer(operation, inputs, channels, weights, lower, upper, factor=factor))
     if reader.position != len(content):
         raise ModelError("The model's network is damaged: it has bytes that belong to no layer.")
     return tuple(layers)

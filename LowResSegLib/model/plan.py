@@ -21,6 +21,8 @@ MAX_CHANNELS = 4096
 OPERATIONS = ("image", "first", "ternary", "max_pool", "upsample", "concatenate", "logits")
 CONVOLUTIONS = ("first", "ternary", "logits")
 
+Halvings = tuple[int, int, int]  # along z, y and x
+
 
 @dataclass(frozen=True, eq=False)
 class Layer:
@@ -29,11 +31,14 @@ class Layer:
     Attributes:
         operation: `image`: the grid, one channel, 0 to 127. `first`: convolution of intensities with integer
             weights, then two thresholds. `ternary`: convolution with weights in {-1, 0, +1}, then two thresholds.
-            `max_pool`, `upsample`: by two on each axis, upsampling by repetition. `concatenate`: channels of all
+            `max_pool`, `upsample`: by `factor`, upsampling by repetition. `concatenate`: channels of all
             inputs in order. `logits`: convolution with integer weights plus `offset`.
         inputs: positions in the plan of the layers that this one reads.
         channels: of the output.
-        weights: (out, in, k, k, k), int8 or int16, k odd, zero padding.
+        factor: (z, y, x), each 1 or 2: the stride of a ternary convolution, and by how much pooling and upsampling
+            change the grid. A network of slices has (1, 2, 2).
+        weights: (out, in, kz, ky, kx), int8 or int16, each edge 1, 3 or 5, zero padding by half of it. A network
+            of slices has kz = 1.
         lower, upper: int32 (out,): the output is +1 where the sum is at least `upper`, -1 where it is below
             `lower`, else 0; -r - 1 <= lower < upper <= r + 2, where r is the largest sum possible.
         offset: int32 (out,), of logits.
@@ -46,11 +51,14 @@ class Layer:
     lower: Optional[np.ndarray] = None
     upper: Optional[np.ndarray] = None
     offset: Optional[np.ndarray] = None
+    factor: tuple[int, int, int] = (1, 1, 1)
 
     @property
-    def kernel(self) -> int:
-        """Edge of the convolution's kernel; 0 for other operations."""
-        return 0 if self.weights is None else int(self.weights.shape[-1])
+    def kernel(self) -> tuple[int, int, int]:
+        """Edges (z, y, x) of the convolution's kernel."""
+        assert self.weights is not None
+        depth, height, width = self.weights.shape[2:]
+        return depth, height, width
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,14 +80,14 @@ class Plan:
         return self.layers[-1].channels
 
     @property
-    def depth(self) -> tuple[int, ...]:
-        """For each layer how often its grid was halved."""
+    def depth(self) -> tuple[Halvings, ...]:
+        """For each layer how often its grid was halved along z, y and x."""
         return _depths(self.layers)
 
     @property
     def size_divisor(self) -> int:
         """Each size of the input grid is a multiple of this."""
-        return int(2 ** max(self.depth))
+        return int(2 ** max(max(halvings) for halvings in self.depth))
 
     def last_uses(self) -> tuple[int, ...]:
         """For each layer the position of the last layer that reads it, after which its values can be let go."""
@@ -88,7 +96,9 @@ class Plan:
     def operations_per_voxel(self) -> float:
         """Multiply-accumulates (here: additions) for one voxel of the input grid, zero weights counted too."""
         return sum(
-            layer.weights.size / 8**depth for layer, depth in zip(self.layers, self.depth) if layer.weights is not None
+            layer.weights.size / 2 ** sum(halvings)
+            for layer, halvings in zip(self.layers, self.depth)
+            if layer.weights is not None
         )
 
 
@@ -96,18 +106,20 @@ def bytes_per_voxel(layers: Sequence[Layer]) -> float:
     """Most bytes for the layers' values at one time, a voxel of the input grid, with one byte a value."""
     depths = _depths(layers)
     last = _last_uses(layers)
-    sizes = [layer.channels / 8**depth for layer, depth in zip(layers, depths)]
+    sizes = [layer.channels / 2 ** sum(halvings) for layer, halvings in zip(layers, depths)]
     return max(
         sum(sizes[other] for other in range(position + 1) if last[other] >= position or other == position)
         for position in range(len(layers))
     )
 
 
-def _depths(layers: Sequence[Layer]) -> tuple[int, ...]:
-    depths: list[int] = []
+def _depths(layers: Sequence[Layer]) -> tuple[Halvings, ...]:
+    depths: list[Halvings] = []
     for layer in layers:
-        depth = depths[layer.inputs[0]] if layer.inputs else 0
-        depths.append(depth + {"max_pool": 1, "upsample": -1}.get(layer.operation, 0))
+        before = depths[layer.inputs[0]] if layer.inputs else (0, 0, 0)
+        sign = -1 if layer.operation == "upsample" else 1
+        z, y, x = (halvings + sign * (factor == 2) for halvings, factor in zip(before, layer.factor))
+        depths.append((z, y, x))
     return tuple(depths)
 
 
@@ -129,18 +141,18 @@ def check_plan(layers: Sequence[Layer]) -> None:
         if problem:
             raise ModelError(f"The model's network is damaged: layer {position} {problem}.")
         depths = _depths(layers[: position + 1])
-        if depths[-1] > 8:
+        if max(depths[-1]) > 8:
             raise ModelError(f"The model's network is damaged: layer {position} halves the grid too often.")
     read = {source for layer in layers for source in layer.inputs}
     if read != set(range(len(layers) - 1)):
         raise ModelError("The model's network is damaged: it has a layer that no other one reads.")
     if bytes_per_voxel(layers) > MAX_BYTES_PER_VOXEL:
         raise ModelError("The model's network needs more memory than any that is meant to run on small computers.")
-    if depths[-1] != 0:
+    if depths[-1] != (0, 0, 0):
         raise ModelError("The model's network does not return to the resolution of its input.")
 
 
-def _problem(layer: Layer, position: int, layers: Sequence[Layer], depths: Sequence[int]) -> Optional[str]:
+def _problem(layer: Layer, position: int, layers: Sequence[Layer], depths: Sequence[Halvings]) -> Optional[str]:
     """What is wrong with one layer, or None."""
     if layer.operation not in OPERATIONS:
         return f"has the unknown operation {layer.operation!r}"
@@ -155,11 +167,19 @@ def _problem(layer: Layer, position: int, layers: Sequence[Layer], depths: Seque
         return "has the wrong number of inputs"
     if not 1 <= layer.channels <= MAX_CHANNELS:
         return "has an impossible number of channels"
+    if any(factor not in (1, 2) for factor in layer.factor) or len(layer.factor) != 3:
+        return "changes its grid by something other than 1 or 2"
+    if layer.operation in ("max_pool", "upsample") and max(layer.factor) == 1:
+        return "is to change its grid, but does not"
+    if layer.operation not in ("max_pool", "upsample", "ternary") and max(layer.factor) > 1:
+        return "changes its grid where it must not"
     sources = [layers[source] for source in layer.inputs]
     reads_image = any(source.operation == "image" for source in sources)
     if reads_image != (layer.operation == "first"):
         return "reads intensities where it must not, or does not where it must"
-    if layer.operation == "upsample" and depths[layer.inputs[0]] < 1:
+    if layer.operation == "upsample" and any(
+        factor == 2 and halvings < 1 for factor, halvings in zip(layer.factor, depths[layer.inputs[0]])
+    ):
         return "enlarges the grid beyond its input"
     if layer.operation == "concatenate" and len({depths[source] for source in layer.inputs}) > 1:
         return "joins grids of different sizes"
@@ -180,8 +200,8 @@ def _convolution_problem(layer: Layer, incoming: int) -> Optional[str]:
         or weights.shape[:2] != (layer.channels, incoming)
     ):
         return "has weights of the wrong shape"
-    if len(set(weights.shape[2:])) != 1 or weights.shape[-1] not in (1, 3, 5):
-        return "has a kernel that is not a cube of edge 1, 3 or 5"
+    if any(edge not in (1, 3, 5) for edge in weights.shape[2:]):
+        return "has a kernel whose edges are not 1, 3 or 5"
     sums = np.abs(weights).reshape(len(weights), -1).sum(1, dtype=np.int64)
     if layer.operation == "logits":
         if layer.offset is None or layer.offset.shape != (layer.channels,):

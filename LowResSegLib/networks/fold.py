@@ -17,7 +17,6 @@ from LowResSegLib.networks.ternary import (
     IntegerConv3d,
     integer_weights,
     ternary_weights,
-    upsample_nearest,
 )
 from LowResSegLib.networks.unet import UNet
 
@@ -37,12 +36,12 @@ def fold(network: UNet) -> Plan:
     encoder: Any = network.encoder
     for level, blocks in enumerate(encoder):
         if level:
-            current = add(Layer("max_pool", (current,), layers[current].channels))
+            current = add(Layer("max_pool", (current,), layers[current].channels, factor=(2, 2, 2)))
         for block in blocks:
             current = add(_fold_block(block, current))
         skips.append(current)
     for level in reversed(range(len(network.decoder))):
-        current = add(Layer("upsample", (current,), layers[current].channels))
+        current = add(Layer("upsample", (current,), layers[current].channels, factor=(2, 2, 2)))
         joined = (skips[level], current)
         current = add(Layer("concatenate", joined, sum(layers[i].channels for i in joined)))
         current = add(_fold_block(network.decoder[level], current))
@@ -119,12 +118,14 @@ class FoldedNetwork(nn.Module):
         if layer.operation == "concatenate":
             return torch.cat(inputs, 1)
         if layer.operation == "max_pool":
-            return functional.max_pool3d(inputs[0], 2)
+            return functional.max_pool3d(inputs[0], layer.factor)
         if layer.operation == "upsample":
-            return upsample_nearest(inputs[0])
+            scales = tuple(float(factor) for factor in layer.factor)
+            return functional.interpolate(inputs[0], scale_factor=scales, mode="nearest")
         assert layer.weights is not None
         weights = torch.from_numpy(layer.weights.astype(np.float32))
-        sums = functional.conv3d(inputs[0], weights, padding=layer.kernel // 2)
+        padding = tuple(edge // 2 for edge in layer.kernel)
+        sums = functional.conv3d(inputs[0], weights, stride=layer.factor, padding=padding)
         shape = (-1, 1, 1, 1)
         if layer.operation == "logits":
             assert layer.offset is not None

@@ -10,7 +10,7 @@ from typing import Optional
 import numpy as np
 
 from LowResSegLib.model import Layer, Model, Plan, check_plan
-from LowResSegLib.model.plan import MAX_FIRST_WEIGHT, MAX_INTENSITY
+from LowResSegLib.model.plan import MAX_FIRST_WEIGHT, MAX_INTENSITY, MAX_LOGIT
 from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.volume import Label, Volume
 
@@ -27,33 +27,61 @@ def thresholds(reach: np.ndarray, spread: np.ndarray, rng: np.random.Generator) 
     return lower.astype(np.int32), upper.astype(np.int32)
 
 
-def random_plan(rng: np.random.Generator, classes: int = 4, widths: tuple[int, ...] = (3, 5)) -> Plan:
-    """A small U-Net of random integers with as many levels as `widths` has entries."""
+def random_plan(
+    rng: np.random.Generator,
+    classes: int = 4,
+    widths: tuple[int, ...] = (3, 5),
+    *,
+    kernel: tuple[int, int, int] = (3, 3, 3),
+    factor: tuple[int, int, int] = (2, 2, 2),
+    zeros: float = 1 / 3,
+    strided: bool = False,
+    last_kernel: tuple[int, int, int] = (1, 1, 1),
+) -> Plan:
+    """A small U-Net of random integers with as many levels as `widths` has entries.
+
+    Args:
+        rng: its only source of chance.
+        classes, widths: of the logits, and channels of each level.
+        kernel, last_kernel: of all convolutions but the logits', and of theirs.
+        factor: by which levels differ.
+        zeros: share of zero weights in ternary layers, 0 to 1.
+        strided: go down by convolutions with a stride instead of pooling.
+    """
     layers = [Layer("image", (), 1)]
 
-    def convolution(source: int, channels: int, kernel: int = 3) -> int:
+    def convolution(source: int, channels: int, stride: tuple[int, int, int] = (1, 1, 1)) -> int:
         first = layers[source].operation == "image"
-        shape = (channels, layers[source].channels, kernel, kernel, kernel)
-        weights = rng.integers(-MAX_FIRST_WEIGHT, MAX_FIRST_WEIGHT + 1, shape) if first else rng.integers(-1, 2, shape)
+        shape = (channels, layers[source].channels, *kernel)
+        if first:
+            weights = rng.integers(-MAX_FIRST_WEIGHT, MAX_FIRST_WEIGHT + 1, shape)
+        else:
+            weights = rng.choice([-1, 1], shape) * (rng.random(shape) >= zeros)
         reach = np.abs(weights).reshape(channels, -1).sum(1) * (MAX_INTENSITY if first else 1)
         kind, operation = (np.int16, "first") if first else (np.int8, "ternary")
         spread = reach / 8 if first else np.sqrt(reach)  # about as far as sums spread
         limits = thresholds(reach, np.maximum(spread, 1), rng)
-        layers.append(Layer(operation, (source,), channels, weights.astype(kind), *limits))
+        layers.append(Layer(operation, (source,), channels, weights.astype(kind), *limits, factor=stride))
         return len(layers) - 1
 
     def other(operation: str, *sources: int) -> int:
         channels = sum(layers[source].channels for source in sources)
-        layers.append(Layer(operation, sources, channels))
+        changed = factor if operation in ("max_pool", "upsample") else (1, 1, 1)
+        layers.append(Layer(operation, sources, channels, factor=changed))
         return len(layers) - 1
 
     skips, current = [], 0
     for level, width in enumerate(widths):
-        current = convolution(other("max_pool", current) if level else current, width)
+        if level and strided:
+            current = convolution(current, width, factor)
+        else:
+            current = convolution(other("max_pool", current) if level else current, width)
         skips.append(current)
     for level in reversed(range(len(widths) - 1)):
         current = convolution(other("concatenate", skips[level], other("upsample", current)), widths[level])
-    weights = rng.integers(-300, 301, (classes, widths[0], 1, 1, 1)).astype(np.int16)
+    shape = (classes, widths[0], *last_kernel)
+    most = min(300, (MAX_LOGIT - 50) // int(np.prod(shape[1:])))
+    weights = rng.integers(-most, most + 1, shape).astype(np.int16)
     offset = rng.integers(-50, 51, classes).astype(np.int32)
     layers.append(Layer("logits", (current,), classes, weights, offset=offset))
     check_plan(layers)

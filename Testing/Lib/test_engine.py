@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,44 +18,61 @@ from LowResSegLib.model import Layer, Plan
 
 def naive_convolution(value: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sums of a zero-padded convolution, in int64, voxel by voxel."""
-    kernel = weights.shape[-1]
-    padded = np.pad(value.astype(np.int64), [(0, 0)] + [(kernel // 2,) * 2] * 3)
+    depth, height, width = weights.shape[2:]
+    padded = np.pad(value.astype(np.int64), [(0, 0), *((edge // 2,) * 2 for edge in weights.shape[2:])])
     sums = np.zeros((len(weights), *value.shape[1:]), np.int64)
     for z, y, x in np.ndindex(*value.shape[1:]):
-        patch = padded[:, z : z + kernel, y : y + kernel, x : x + kernel]
+        patch = padded[:, z : z + depth, y : y + height, x : x + width]
         sums[:, z, y, x] = (weights.astype(np.int64) * patch).reshape(len(weights), -1).sum(1)
     return sums
 
 
-@pytest.mark.parametrize("kernel", [1, 3, 5])
-@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (4, 1, 6)])
-def test_reference_convolution_is_the_definition(kernel: int, shape: tuple[int, int, int]) -> None:
-    rng = np.random.default_rng(kernel)
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 3, 3), (5, 5, 5), (1, 3, 3), (3, 1, 5)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (4, 1, 6), (3, 4, 6)])
+def test_reference_convolution_is_the_definition(
+    kernel: tuple[int, int, int], shape: tuple[int, int, int]
+) -> None:
+    rng = np.random.default_rng(sum(kernel))
     value = rng.integers(-1, 2, (3, *shape)).astype(np.int8)
-    weights = rng.integers(-1, 2, (4, 3, kernel, kernel, kernel)).astype(np.int8)
+    weights = rng.integers(-1, 2, (4, 3, *kernel)).astype(np.int8)
     lower, upper = np.array([-2, 0, 1, -1], np.int32), np.array([0, 1, 4, 2], np.int32)
     layer = Layer("ternary", (0,), 4, weights, lower, upper)
     sums = naive_convolution(value, weights)
     expected = (sums >= upper[:, None, None, None]).astype(int) - (sums < lower[:, None, None, None])
     np.testing.assert_array_equal(reference._apply(layer, [value]), expected)
+    if not any(size % 2 for size in shape[1:]):
+        strided = reference._apply(replace(layer, factor=(1, 2, 2)), [value])
+        np.testing.assert_array_equal(strided, expected[:, :, ::2, ::2])
 
 
 def test_reference_pools_and_enlarges() -> None:
     value = np.random.default_rng(0).integers(-1, 2, (2, 4, 6, 2)).astype(np.int8)
-    pooled = reference._apply(Layer("max_pool", (0,), 2), [value])
+    pooled = reference._apply(Layer("max_pool", (0,), 2, factor=(2, 2, 2)), [value])
     assert pooled.shape == (2, 2, 3, 1)
     assert pooled[1, 1, 2, 0] == value[1, 2:4, 4:6, 0:2].max()
-    enlarged = reference._apply(Layer("upsample", (0,), 2), [pooled])
+    enlarged = reference._apply(Layer("upsample", (0,), 2, factor=(2, 2, 2)), [pooled])
     np.testing.assert_array_equal(enlarged[:, 1::2, ::2, 1::2], pooled)
+    within = reference._apply(Layer("max_pool", (0,), 2, factor=(1, 2, 2)), [value])
+    assert within.shape == (2, 4, 3, 1)
+    assert reference._apply(Layer("upsample", (0,), 2, factor=(1, 2, 2)), [within]).shape == value.shape
 
 
-@pytest.mark.parametrize("seed", range(6))
+SHAPES: list[dict[str, Any]] = [
+    {},
+    {"strided": True},
+    {"kernel": (1, 3, 3), "factor": (1, 2, 2)},
+    {"kernel": (5, 3, 1), "strided": True, "last_kernel": (3, 3, 3)},
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("threads", [1, 2])
 def test_onnx_runtime_equals_numpy(seed: int, threads: int) -> None:
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     pytest.importorskip("onnx", reason="onnx is not installed")
     rng = np.random.default_rng(seed)
-    plan = random_plan(rng, classes=int(rng.integers(2, 20)), widths=[(3, 5), (4, 4, 9), (17,)][seed % 3])
+    classes, widths = int(rng.integers(2, 20)), [(3, 5), (4, 4, 9), (17,)][seed % 3]
+    plan = random_plan(rng, classes, widths, **SHAPES[seed % len(SHAPES)])
     divisor = plan.size_divisor
     shape = [int(n) * divisor for n in rng.integers(1, 5, 3)]
     grid = rng.integers(0, 128, shape).astype(np.uint8)
@@ -101,7 +120,7 @@ def test_operations_are_counted_at_their_resolution() -> None:
     layers = (
         Layer("image", (), 1),
         Layer("first", (0,), 2, ones, limits[0][:2], limits[1][:2]),
-        Layer("max_pool", (1,), 2),
+        Layer("max_pool", (1,), 2, factor=(2, 2, 2)),
         Layer("ternary", (2,), 4, deep, *limits),
     )
     assert Plan(layers, 1.0).operations_per_voxel() == 54 + 216 / 8
