@@ -11,31 +11,39 @@ from typing import Optional
 
 import numpy as np
 
+from LowResSegLib import kernels
 from LowResSegLib.errors import BackendError
 from LowResSegLib.model import Plan
 
-BACKENDS = ("onnxruntime", "numpy")  # in order of preference
+BACKENDS = ("native", "onnxruntime", "numpy")  # in order of preference
 
 Step = Callable[[float], None]
 
 
 def available_backends() -> tuple[str, ...]:
     """The backends that can be used here, the preferred one first."""
-    onnx = all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx"))
-    return BACKENDS if onnx else ("numpy",)
+    there = {
+        "native": kernels.available(),
+        "onnxruntime": all(importlib.util.find_spec(name) for name in ("onnxruntime", "onnx")),
+        "numpy": True,
+    }
+    return tuple(name for name in BACKENDS if there[name])
 
 
 def choose_backend(wanted: str = "auto") -> str:
     """The backend to use; raises BackendError where the wanted one is unknown or not installed."""
     available = available_backends()
     if wanted == "auto":
-        if "onnxruntime" in available:
+        if available[0] == "onnxruntime":
             with contextlib.suppress(BackendError):  # installed, but it does not load here
                 _onnx_runtime()
                 return "onnxruntime"
-        return "numpy"
+            return "numpy"
+        return available[0]
     if wanted not in BACKENDS:
         raise BackendError(f"There is no backend named {wanted!r}; choose one of: auto, {', '.join(BACKENDS)}.")
+    if wanted == "native":
+        kernels.library()  # says why not
     if wanted not in available:
         raise BackendError(f"The backend {wanted} needs a package that is not installed: pip install lowresseg[onnx].")
     return wanted
@@ -61,7 +69,11 @@ def run(
         from LowResSegLib.engine import reference
 
         return reference.run(plan, grid, report)
-    return _onnx_runtime().run(plan, grid, threads or _cores(), report)
+    if backend == "native":
+        from LowResSegLib.engine import native
+
+        return native.run(plan, grid, threads or cores(), report)
+    return _onnx_runtime().run(plan, grid, threads or cores(), report)
 
 
 def _onnx_runtime() -> ModuleType:
@@ -73,7 +85,7 @@ def _onnx_runtime() -> ModuleType:
     return onnx_runtime
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

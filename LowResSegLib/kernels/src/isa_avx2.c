@@ -1,0 +1,66 @@
+/* 256-bit vectors. */
+#include "bitplane.h"
+
+#if defined(__AVX2__)
+
+#include <immintrin.h>
+
+#define VECTOR __m256i
+#define VECTOR_BYTES 32
+#define LOAD(p) _mm256_loadu_si256((const __m256i *)(const void *)(p))
+#define STORE(p, v) _mm256_storeu_si256((__m256i *)(void *)(p), v)
+#define EVERY(word) _mm256_set1_epi64x((long long)(word))
+#define AND(a, b) _mm256_and_si256(a, b)
+#define OR(a, b) _mm256_or_si256(a, b)
+#define XOR(a, b) _mm256_xor_si256(a, b)
+#define AND_NOT(a, b) _mm256_andnot_si256(b, a)
+#define NOT(a) _mm256_xor_si256(a, _mm256_set1_epi32(-1))
+#define SHIFT_LEFT(v, n) _mm256_slli_epi64(v, n)
+#define SHIFT_RIGHT(v, n) _mm256_srli_epi64(v, n)
+#define MAJORITY(a, b, c) OR(AND(a, b), AND(XOR(a, b), c))
+#define SUM_3(a, b, c) XOR(XOR(a, b), c)
+#define TRIT_CARRY(u, x, ones) OR(u, AND(x, ones))
+
+static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
+                        int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
+  __m256i sum[LRS_LOGITS_BLOCK / 8];
+  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) sum[i] = _mm256_setzero_si256();
+  for (int32_t pair = 0; pair < pairs; pair++) {
+    const int16_t *row = intensities + (size_t)pair * stride;
+    const __m256i weight =
+        _mm256_unpacklo_epi16(_mm256_set1_epi16(weights[2 * pair]), _mm256_set1_epi16(weights[2 * pair + 1]));
+    for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) {
+      sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(LOAD(row + 16 * i), weight));
+    }
+  }
+  /* Greater than threshold - 1; thresholds are far from the ends of int32. */
+  const __m256i low = _mm256_set1_epi32(lower - 1), high = _mm256_set1_epi32(upper - 1);
+  *not_below = *above = 0;
+  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) {
+    *not_below |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum[i], low))) << (8 * i);
+    *above |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum[i], high))) << (8 * i);
+  }
+}
+
+static void logits_block(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset,
+                         int16_t *logits) {
+  __m256i low = _mm256_set1_epi16(offset), high = low;
+  for (int32_t entry = 0; entry < entries; entry++) {
+    const __m256i weight = _mm256_set1_epi16(weights[entry]);
+    const int16_t *row = trits + (size_t)entry * LRS_LOGITS_BLOCK;
+    low = _mm256_add_epi16(low, _mm256_mullo_epi16(LOAD(row), weight));
+    high = _mm256_add_epi16(high, _mm256_mullo_epi16(LOAD(row + 16), weight));
+  }
+  STORE(logits, low);
+  STORE(logits + 16, high);
+}
+
+#include "isa_template.h"
+
+const lrs_kernels *lrs_kernels_avx2(void) { return &kernels; }
+
+#else
+
+const lrs_kernels *lrs_kernels_avx2(void) { return NULL; }
+
+#endif

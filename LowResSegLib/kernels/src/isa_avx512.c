@@ -1,0 +1,57 @@
+/* 512-bit vectors: any function of three bits is one instruction. */
+#include "bitplane.h"
+
+#if defined(__AVX512F__) && defined(__AVX512BW__)
+
+#include <immintrin.h>
+
+#define VECTOR __m512i
+#define VECTOR_BYTES 64
+#define LOAD(p) _mm512_loadu_si512((const void *)(p))
+#define STORE(p, v) _mm512_storeu_si512((void *)(p), v)
+#define EVERY(word) _mm512_set1_epi64((long long)(word))
+#define AND(a, b) _mm512_and_si512(a, b)
+#define OR(a, b) _mm512_or_si512(a, b)
+#define XOR(a, b) _mm512_xor_si512(a, b)
+#define AND_NOT(a, b) _mm512_andnot_si512(b, a)
+#define NOT(a) _mm512_ternarylogic_epi64(a, a, a, 0x55)
+#define SHIFT_LEFT(v, n) _mm512_slli_epi64(v, n)
+#define SHIFT_RIGHT(v, n) _mm512_srli_epi64(v, n)
+#define MAJORITY(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xe8)
+#define SUM_3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
+#define TRIT_CARRY(u, x, ones) _mm512_ternarylogic_epi64(u, x, ones, 0xf8)
+
+static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
+                        int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
+  __m512i left = _mm512_setzero_si512(), right = left;
+  for (int32_t pair = 0; pair < pairs; pair++) {
+    const int16_t *row = intensities + (size_t)pair * stride;
+    const __m512i weight =
+        _mm512_unpacklo_epi16(_mm512_set1_epi16(weights[2 * pair]), _mm512_set1_epi16(weights[2 * pair + 1]));
+    left = _mm512_add_epi32(left, _mm512_madd_epi16(LOAD(row), weight));
+    right = _mm512_add_epi32(right, _mm512_madd_epi16(LOAD(row + 32), weight));
+  }
+  const __m512i low = _mm512_set1_epi32(lower), high = _mm512_set1_epi32(upper);
+  *not_below = (uint32_t)_mm512_cmpge_epi32_mask(left, low) | (uint32_t)_mm512_cmpge_epi32_mask(right, low) << 16;
+  *above = (uint32_t)_mm512_cmpge_epi32_mask(left, high) | (uint32_t)_mm512_cmpge_epi32_mask(right, high) << 16;
+}
+
+static void logits_block(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset,
+                         int16_t *logits) {
+  __m512i sum = _mm512_set1_epi16(offset);
+  for (int32_t entry = 0; entry < entries; entry++) {
+    const __m512i weight = _mm512_set1_epi16(weights[entry]);
+    sum = _mm512_add_epi16(sum, _mm512_mullo_epi16(LOAD(trits + (size_t)entry * LRS_LOGITS_BLOCK), weight));
+  }
+  STORE(logits, sum);
+}
+
+#include "isa_template.h"
+
+const lrs_kernels *lrs_kernels_avx512(void) { return &kernels; }
+
+#else
+
+const lrs_kernels *lrs_kernels_avx512(void) { return NULL; }
+
+#endif

@@ -1,0 +1,127 @@
+/* What differs between operating systems and compilers: threads, atomic numbers, aligned memory. */
+#ifndef LRS_PLATFORM_H
+#define LRS_PLATFORM_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Bit planes are read at byte positions: the lowest bit of a word has to be in its first byte."
+#endif
+
+#define LRS_ALIGNMENT 64 /* bytes: a cache line, and the widest vector */
+
+#if defined(_WIN32)
+
+#define WIN32_LEAN_AND_MEAN
+#include <malloc.h>
+#include <process.h>
+#include <windows.h>
+
+typedef SRWLOCK lrs_lock;
+typedef CONDITION_VARIABLE lrs_condition;
+typedef HANDLE lrs_thread;
+typedef unsigned(__stdcall *lrs_thread_start)(void *);
+#define LRS_THREAD_FUNCTION unsigned __stdcall
+#define LRS_THREAD_RESULT 0
+
+static inline int lrs_lock_init(lrs_lock *lock) { InitializeSRWLock(lock); return 0; }
+static inline void lrs_lock_destroy(lrs_lock *lock) { (void)lock; }
+static inline void lrs_lock_take(lrs_lock *lock) { AcquireSRWLockExclusive(lock); }
+static inline void lrs_lock_give(lrs_lock *lock) { ReleaseSRWLockExclusive(lock); }
+static inline int lrs_condition_init(lrs_condition *condition) { InitializeConditionVariable(condition); return 0; }
+static inline void lrs_condition_destroy(lrs_condition *condition) { (void)condition; }
+static inline void lrs_condition_wake_all(lrs_condition *condition) { WakeAllConditionVariable(condition); }
+static inline void lrs_condition_wait(lrs_condition *condition, lrs_lock *lock) {
+  SleepConditionVariableSRW(condition, lock, INFINITE, 0);
+}
+/* Returns at the latest after so many milliseconds, or for no reason at all: callers look again. */
+static inline void lrs_condition_wait_for(lrs_condition *condition, lrs_lock *lock, uint32_t milliseconds) {
+  SleepConditionVariableSRW(condition, lock, milliseconds, 0);
+}
+static inline int lrs_thread_begin(lrs_thread *thread, lrs_thread_start start, void *argument) {
+  *thread = (HANDLE)_beginthreadex(NULL, 0, start, argument, 0, NULL);
+  return *thread ? 0 : 1;
+}
+static inline void lrs_thread_join(lrs_thread thread) {
+  WaitForSingleObject(thread, INFINITE);
+  CloseHandle(thread);
+}
+static inline uint64_t lrs_milliseconds(void) { return GetTickCount64(); }
+static inline void *lrs_allocate(size_t bytes) { return _aligned_malloc(bytes ? bytes : 1, LRS_ALIGNMENT); }
+static inline void lrs_release(void *memory) { _aligned_free(memory); }
+
+#else
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+
+typedef pthread_mutex_t lrs_lock;
+typedef pthread_cond_t lrs_condition;
+typedef pthread_t lrs_thread;
+typedef void *(*lrs_thread_start)(void *);
+#define LRS_THREAD_FUNCTION void *
+#define LRS_THREAD_RESULT NULL
+
+static inline int lrs_lock_init(lrs_lock *lock) { return pthread_mutex_init(lock, NULL); }
+static inline void lrs_lock_destroy(lrs_lock *lock) { pthread_mutex_destroy(lock); }
+static inline void lrs_lock_take(lrs_lock *lock) { pthread_mutex_lock(lock); }
+static inline void lrs_lock_give(lrs_lock *lock) { pthread_mutex_unlock(lock); }
+static inline int lrs_condition_init(lrs_condition *condition) { return pthread_cond_init(condition, NULL); }
+static inline void lrs_condition_destroy(lrs_condition *condition) { pthread_cond_destroy(condition); }
+static inline void lrs_condition_wake_all(lrs_condition *condition) { pthread_cond_broadcast(condition); }
+static inline void lrs_condition_wait(lrs_condition *condition, lrs_lock *lock) { pthread_cond_wait(condition, lock); }
+/* Returns at the latest after so many milliseconds, or for no reason at all: callers look again. */
+static inline void lrs_condition_wait_for(lrs_condition *condition, lrs_lock *lock, uint32_t milliseconds) {
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  end.tv_sec += (time_t)(milliseconds / 1000);
+  end.tv_nsec += (long)(milliseconds % 1000) * 1000000L;
+  if (end.tv_nsec >= 1000000000L) {
+    end.tv_sec += 1;
+    end.tv_nsec -= 1000000000L;
+  }
+  pthread_cond_timedwait(condition, lock, &end);
+}
+static inline int lrs_thread_begin(lrs_thread *thread, lrs_thread_start start, void *argument) {
+  return pthread_create(thread, NULL, start, argument);
+}
+static inline void lrs_thread_join(lrs_thread thread) { pthread_join(thread, NULL); }
+static inline uint64_t lrs_milliseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+}
+static inline void *lrs_allocate(size_t bytes) {
+  void *memory = NULL;
+  return posix_memalign(&memory, LRS_ALIGNMENT, bytes ? bytes : 1) ? NULL : memory;
+}
+static inline void lrs_release(void *memory) { free(memory); }
+
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+
+static inline int64_t lrs_atomic_add(volatile int64_t *number, int64_t value) {
+  return InterlockedExchangeAdd64((volatile LONG64 *)number, value);
+}
+static inline int64_t lrs_atomic_get(volatile int64_t *number) { return lrs_atomic_add(number, 0); }
+static inline void lrs_atomic_set(volatile int64_t *number, int64_t value) {
+  InterlockedExchange64((volatile LONG64 *)number, value);
+}
+
+#else
+
+/* Returns the number before. */
+static inline int64_t lrs_atomic_add(volatile int64_t *number, int64_t value) {
+  return __atomic_fetch_add(number, value, __ATOMIC_RELAXED);
+}
+static inline int64_t lrs_atomic_get(volatile int64_t *number) { return __atomic_load_n(number, __ATOMIC_RELAXED); }
+static inline void lrs_atomic_set(volatile int64_t *number, int64_t value) {
+  __atomic_store_n(number, value, __ATOMIC_RELAXED);
+}
+
+#endif
+#endif

@@ -1,0 +1,227 @@
+#include "rows.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "raster.h"
+
+static uint64_t load(const uint8_t *from) {
+  uint64_t word;
+  memcpy(&word, from, sizeof word);
+  return word;
+}
+
+/* The bits at even places, moved together into the lower half. */
+static uint64_t together(uint64_t word) {
+  word &= 0x5555555555555555u;
+  word = (word | word >> 1) & 0x3333333333333333u;
+  word = (word | word >> 2) & 0x0f0f0f0f0f0f0f0fu;
+  word = (word | word >> 4) & 0x00ff00ff00ff00ffu;
+  word = (word | word >> 8) & 0x0000ffff0000ffffu;
+  return (word | word >> 16) & 0x00000000ffffffffu;
+}
+
+/* The bits of the lower half, each twice. */
+static uint64_t twice(uint64_t word) {
+  word &= 0x00000000ffffffffu;
+  word = (word | word << 16) & 0x0000ffff0000ffffu;
+  word = (word | word << 8) & 0x00ff00ff00ff00ffu;
+  word = (word | word << 4) & 0x0f0f0f0f0f0f0f0fu;
+  word = (word | word << 2) & 0x3333333333333333u;
+  word = (word | word << 1) & 0x5555555555555555u;
+  return word | word << 1;
+}
+
+/* Writes voxels x to x + count - 1 of a row, at most 64 and x a multiple of 8; those beyond the grid become zeros. */
+static void write_voxels(const lrs_tensor *tensor, int64_t row, int32_t x, int32_t count, uint64_t u, uint64_t zero) {
+  const int32_t left = tensor->raster->size[2] - x;
+  if (left <= 0) return;
+  if (count > left) count = left;
+  const uint64_t valid = count < 64 ? ((uint64_t)1 << count) - 1 : ~(uint64_t)0;
+  u &= valid;
+  zero |= ~valid;
+  const size_t bytes = ((size_t)count + 7) / 8;
+  memcpy(tensor->u + row + x / 8, &u, bytes);
+  memcpy(tensor->x + row + x / 8, &zero, bytes);
+}
+
+void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
+                    int32_t z) {
+  const lrs_raster *from = input->raster, *to = output->raster;
+  const int32_t step = 64 / factor[2]; /* voxels of the output from a word of the input */
+  for (int32_t y = 0; y < to->size[1]; y++) {
+    for (int32_t column = 0; column < to->size[2]; column += step) {
+      uint64_t positive = 0, not_negative = 0;
+      for (int32_t dz = 0; dz < factor[0]; dz++) {
+        for (int32_t dy = 0; dy < factor[1]; dy++) {
+          const int64_t place = lrs_row(from, z * factor[0] + dz, y * factor[1] + dy) + column * factor[2] / 8;
+          const uint64_t word = load(input->u + place);
+          positive |= word;
+          not_negative |= word | load(input->x + place);
+        }
+      }
+      if (factor[2] == 2) {
+        positive = together(positive | positive >> 1);
+        not_negative = together(not_negative | not_negative >> 1);
+      }
+      write_voxels(output, channel * to->stride + lrs_row(to, z, y), column, step, positive, not_negative & ~positive);
+    }
+  }
+}
+
+void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
+                        int32_t z) {
+  const lrs_raster *from = input->raster, *to = output->raster;
+  for (int32_t y = 0; y < to->size[1]; y++) {
+    const int64_t source = lrs_row(from, z / factor[0], y / factor[1]);
+    const int64_t row = channel * to->stride + lrs_row(to, z, y);
+    for (int32_t column = 0; column < to->size[2]; column += 64) {
+      const int64_t place = source + column / factor[2] / 8;
+      uint64_t positive = load(input->u + place), zero = load(input->x + place);
+      if (factor[2] == 2) {
+        positive = twice(positive);
+        zero = twice(zero);
+      }
+      write_voxels(output, row, column, 64, positive, zero);
+    }
+  }
+}
+
+void lrs_split_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
+                     int32_t z) {
+  const lrs_raster *from = input->raster, *to = output->raster;
+  const int32_t step = 64 / factor[2];
+  const int32_t phases = factor[0] * factor[1] * factor[2];
+  for (int32_t phase = 0; phase < phases; phase++) {
+    const int32_t pz = phase / (factor[1] * factor[2]), py = phase / factor[2] % factor[1], px = phase % factor[2];
+    for (int32_t y = 0; y < to->size[1]; y++) {
+      const int64_t source = lrs_row(from, z * factor[0] + pz, y * factor[1] + py);
+      const int64_t row = (channel + phase) * to->stride + lrs_row(to, z, y);
+      for (int32_t column = 0; column < to->size[2]; column += step) {
+        const int64_t place = source + column * factor[2] / 8;
+        uint64_t positive = load(input->u + place), zero = load(input->x + place);
+        if (factor[2] == 2) {
+          positive = together(positive >> px);
+          zero = together(zero >> px);
+        }
+        write_voxels(output, row, column, step, positive, zero);
+      }
+    }
+  }
+}
+
+enum { SEGMENT = 256, BESIDE = LRS_MAX_REACH }; /* voxels of a row that are worked on at a time, and around them */
+
+static int32_t pairs_of(const lrs_layer *layer) { return (lrs_kernel_size(layer) + 1) / 2; }
+
+int16_t *lrs_first_weights(const lrs_layer *layer) {
+  const int32_t taps = lrs_kernel_size(layer), pairs = pairs_of(layer);
+  int16_t *weights = (int16_t *)calloc((size_t)layer->channels * (size_t)pairs * 2, sizeof(int16_t));
+  for (int32_t output = 0; weights && output < layer->channels; output++) {
+    for (int32_t tap = 0; tap < taps; tap++) {
+      weights[(size_t)output * (size_t)pairs * 2 + (size_t)tap] = layer->weights[(size_t)output * (size_t)taps + (size_t)tap];
+    }
+  }
+  return weights;
+}
+
+size_t lrs_first_scratch(const lrs_layer *layer) {
+  const size_t rows = (size_t)layer->kernel[0] * (size_t)layer->kernel[1] + 1; /* and one of zeros */
+  return rows * (SEGMENT + 2 * BESIDE) * sizeof(int16_t) + (size_t)pairs_of(layer) * SEGMENT * sizeof(uint32_t) + 64;
+}
+
+/* Copies voxels x - BESIDE to x + SEGMENT + BESIDE - 1 of a row of the grid; beyond it there are zeros. */
+static void copy_row(const uint8_t *grid, const int32_t size[3], int32_t z, int32_t y, int32_t x, int16_t *row) {
+  memset(row, 0, (SEGMENT + 2 * BESIDE) * sizeof(int16_t));
+  if (z < 0 || z >= size[0] || y < 0 || y >= size[1]) return;
+  const uint8_t *source = grid + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2];
+  const int32_t first = x < BESIDE ? 0 : x - BESIDE;
+  const int32_t end = size[2] - x < SEGMENT + BESIDE ? size[2] : x + SEGMENT + BESIDE;
+  row += BESIDE - x + first;
+  for (int32_t i = 0; i < end - first; i++) row[i] = source[first + i] & LRS_MAX_INTENSITY;
+}
+
+void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
+                     const lrs_kernels *kernels, int32_t z, void *scratch) {
+  const lrs_raster *to = output->raster;
+  const int32_t *kernel = layer->kernel, taps = lrs_kernel_size(layer), pairs = pairs_of(layer);
+  const int32_t row_count = kernel[0] * kernel[1];
+  int16_t(*rows)[SEGMENT + 2 * BESIDE] = (int16_t(*)[SEGMENT + 2 * BESIDE]) scratch;
+  uint32_t(*both)[SEGMENT] = (uint32_t(*)[SEGMENT])(rows + row_count + 1);
+  memset(rows[row_count], 0, sizeof rows[0]);
+  for (int32_t y = 0; y < to->size[1]; y++) {
+    for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
+      for (int32_t i = 0; i < row_count; i++) {
+        copy_row(grid, to->size, z + i / kernel[1] - kernel[0] / 2, y + i % kernel[1] - kernel[1] / 2, x, rows[i]);
+      }
+      for (int32_t pair = 0; pair < pairs; pair++) {
+        const int32_t tap = 2 * pair, next = tap + 1;
+        const int16_t *first = rows[tap / kernel[2]] + BESIDE + tap % kernel[2] - kernel[2] / 2;
+        const int16_t *second = rows[next < taps ? next / kernel[2] : row_count] + BESIDE;
+        if (next < taps) second += next % kernel[2] - kernel[2] / 2;
+        for (int32_t i = 0; i < SEGMENT; i++) both[pair][i] = (uint32_t)first[i] | (uint32_t)second[i] << 16;
+      }
+      for (int32_t channel = 0; channel < layer->channels; channel++) {
+        const int64_t row = channel * to->stride + lrs_row(to, z, y);
+        for (int32_t i = 0; i < SEGMENT && x + i < to->size[2]; i += LRS_LOGITS_BLOCK) {
+          uint32_t above, not_below;
+          kernels->first((const int16_t *)&both[0][i], 2 * SEGMENT, weights + (size_t)channel * (size_t)pairs * 2, pairs,
+                         layer->lower[channel], layer->upper[channel], &not_below, &above);
+          write_voxels(output, row, x + i, LRS_LOGITS_BLOCK, above, not_below & ~above);
+        }
+      }
+    }
+  }
+}
+
+void lrs_expansion_set(lrs_expansion *expansion) {
+  for (int byte = 0; byte < 256; byte++) {
+    for (int bit = 0; bit < 8; bit++) expansion->bits[byte][bit] = (int16_t)(byte >> bit & 1);
+  }
+}
+
+size_t lrs_logits_scratch(const lrs_layer *layer) {
+  return ((size_t)layer->incoming * (size_t)lrs_kernel_size(layer) + 1) * LRS_LOGITS_BLOCK * sizeof(int16_t);
+}
+
+/* Trits of LRS_LOGITS_BLOCK voxels from their bits. */
+static void expand(const lrs_expansion *expansion, uint32_t positive, uint32_t negative, int16_t *trits) {
+  for (int byte = 0; byte < LRS_LOGITS_BLOCK / 8; byte++) {
+    const int16_t *plus = expansion->bits[positive >> 8 * byte & 255];
+    const int16_t *minus = expansion->bits[negative >> 8 * byte & 255];
+    for (int bit = 0; bit < 8; bit++) trits[8 * byte + bit] = (int16_t)(plus[bit] - minus[bit]);
+  }
+}
+
+/* LRS_LOGITS_BLOCK bits that begin dx voxels after those at a byte. */
+static uint32_t bits_at(const uint8_t *at, int32_t dx) { return (uint32_t)(load(at - 1) >> (8 + dx)); }
+
+void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
+                      const uint8_t *const *x, const lrs_expansion *expansion, const lrs_kernels *kernels, int32_t z,
+                      int16_t *logits, void *scratch) {
+  const int32_t *kernel = layer->kernel, *size = raster->size, taps = lrs_kernel_size(layer);
+  const int32_t entries = layer->incoming * taps;
+  const size_t each = (size_t)size[0] * (size_t)size[1] * (size_t)size[2];
+  int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_LOGITS_BLOCK;
+  for (int32_t y = 0; y < size[1]; y++) {
+    for (int32_t column = 0; column < size[2]; column += LRS_LOGITS_BLOCK) {
+      const int64_t place = lrs_row(raster, z, y) + column / 8;
+      for (int32_t entry = 0; entry < entries; entry++) {
+        const int32_t channel = entry / taps, tap = entry % taps;
+        const int32_t dz = tap / (kernel[1] * kernel[2]) - kernel[0] / 2;
+        const int32_t dy = tap / kernel[2] % kernel[1] - kernel[1] / 2, dx = tap % kernel[2] - kernel[2] / 2;
+        const int64_t shift = ((int64_t)dz * raster->rows + dy) * raster->pitch;
+        const uint32_t positive = bits_at(u[channel] + place + shift, dx), zero = bits_at(x[channel] + place + shift, dx);
+        uint32_t within = ~(uint32_t)0;
+        if (dx) memcpy(&within, raster->within[dx + LRS_MAX_REACH] + place, sizeof within);
+        expand(expansion, positive & within, ~(positive | zero) & within, trits + (size_t)entry * LRS_LOGITS_BLOCK);
+      }
+      const int32_t left = size[2] - column < LRS_LOGITS_BLOCK ? size[2] - column : LRS_LOGITS_BLOCK;
+      for (int32_t class = 0; class < layer->channels; class ++) {
+        kernels->logits(trits, layer->wide + (size_t)class * (size_t)entries, entries, (int16_t)layer->offset[class], block);
+        int16_t *to = logits + (size_t)class * each + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2] + (size_t)column;
+        memcpy(to, block, (size_t)left * sizeof(int16_t));
+      }
+    }
+  }
+}
