@@ -98,6 +98,7 @@ def test_progress_rises_to_one_and_can_stop(rng: np.random.Generator) -> None:
 def test_unknown_and_missing_backends_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BackendError, match="no backend named 'cuda'"):
         engine.choose_backend("cuda")
+    monkeypatch.setattr(engine.kernels, "_load", lambda: (None, "they are not there"))
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
     assert engine.choose_backend("auto") == "numpy"
     with pytest.raises(BackendError, match="not installed"):
@@ -105,7 +106,7 @@ def test_unknown_and_missing_backends_are_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_broken_onnx_runtime_is_passed_over_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "available_backends", lambda: engine.BACKENDS)
+    monkeypatch.setattr(engine, "available_backends", lambda: ("onnxruntime", "numpy"))
     monkeypatch.setitem(sys.modules, "LowResSegLib.engine.onnx_runtime", None)
     monkeypatch.delattr(engine, "onnx_runtime", raising=False)
     assert engine.choose_backend("auto") == "numpy"

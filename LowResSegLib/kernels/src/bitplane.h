@@ -18,7 +18,7 @@
 #define LRS_MAX_REACH 2      /* of a kernel: half of an edge of 5 */
 #define LRS_TABLE_ENTRIES 255 /* neighbours that a chunk of a convolution has at most: sums of it fit 10 planes */
 #define LRS_CHUNK_PLANES 10
-#define LRS_MAX_PLANES 32 /* of a sum */
+#define LRS_ENTRY_SCALE 16   /* an entry is two vectors: of words, 16 bytes; wider vectors scale addresses */
 #define LRS_LOGITS_BLOCK 32 /* voxels that are worked on together where values are no bits */
 
 typedef struct lrs_raster {
@@ -44,39 +44,41 @@ typedef struct lrs_tensor {
 /* A row of taps: one input plane, moved by whole rows, at one or more dx. */
 typedef struct lrs_tap_row {
   int32_t source;
-  int32_t first_dx, last_dx;
-  int64_t shift; /* bytes */
+  int32_t dz, dy, first_dx, last_dx;
 } lrs_tap_row;
 
 /* Some rows of taps, few enough that their trits fit the fastest cache, and who adds which of them. */
 typedef struct lrs_chunk {
   int32_t first_row, row_count;
-  int32_t entries;
 } lrs_chunk;
 
 /* The trits that one output adds of one chunk: first those of weight -1, then those of +1, each padded to a multiple
  * of four with an entry that adds nothing. */
 typedef struct lrs_list {
-  uint32_t first; /* in `entries` of the convolution */
+  uint32_t first;       /* in `entries` */
   uint16_t minus, plus; /* in fours */
 } lrs_list;
 
-/* A ternary convolution, ready to run. */
-typedef struct lrs_convolution {
-  const lrs_raster *raster;
-  const uint8_t **u, **x; /* planes of the sources */
+/* A ternary layer's weights as the kernels run along them. */
+typedef struct lrs_lists {
   lrs_tap_row *rows;
   lrs_chunk *chunks;
   int32_t chunk_count;
   lrs_list *lists;   /* [chunk][output] */
-  uint16_t *entries; /* byte offsets into the table of a chunk */
+  uint16_t *entries; /* places in the table of a chunk, times LRS_ENTRY_SCALE */
   uint64_t *limits;  /* [output][upper, lower][plane]: all bits of a word are the inverted bit of the threshold */
   int32_t planes;    /* of a sum, in two's complement */
-  int32_t channels;
+} lrs_lists;
+
+/* A ternary convolution, ready to run. */
+typedef struct lrs_convolution {
+  const lrs_lists *lists;
+  const lrs_raster *raster;
+  const uint8_t **u, **x; /* planes of the sources */
   lrs_tensor output;
 } lrs_convolution;
 
-/* What an instruction set does. `table` of a convolution is scratch memory of lrs_table_bytes. */
+/* What an instruction set does. */
 typedef struct lrs_kernels {
   int32_t vector; /* bytes */
   /* Outputs first_channel to end_channel - 1 of vectors first to end - 1. */
@@ -98,9 +100,9 @@ const lrs_kernels *lrs_kernels_avx512(void);
 const lrs_kernels *lrs_kernels_neon(void);
 
 /* Scratch memory that `convolve` needs. */
-static inline size_t lrs_convolution_scratch(const lrs_convolution *convolution, int32_t vector) {
+static inline size_t lrs_convolution_scratch(const lrs_lists *lists, int32_t channels, int32_t vector) {
   const size_t table = 2 * (LRS_TABLE_ENTRIES + 1);
-  return (table + (size_t)convolution->channels * (size_t)convolution->planes) * (size_t)vector;
+  return (table + (size_t)channels * (size_t)lists->planes) * (size_t)vector;
 }
 
 #endif

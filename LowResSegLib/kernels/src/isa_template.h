@@ -34,23 +34,26 @@
     (carry) = AND(before_, carry);         \
   } while (0)
 
-/* t + 1 = 2 u + x: x goes to plane 0; u and the carry of x are never both set, so that they leave together. */
-#define ADD_TRIT(plane, entry, carry)                                      \
-  do {                                                                     \
-    const VECTOR u_ = LOAD(entry), x_ = LOAD((entry) + VECTOR_BYTES);      \
-    (carry) = TRIT_CARRY(u_, x_, plane);                                   \
-    (plane) = XOR(plane, x_);                                              \
+#define ENTRY(place) (table + (size_t)(place) * (2 * VECTOR_BYTES / LRS_ENTRY_SCALE))
+
+/* Two trits go to plane 0. t + 1 = 2 u + x: x is added, and u leaves together with x's carry, as they are never both
+ * set. Plane 0 takes both x in one operation, since it is what the next trits have to wait for. */
+#define ADD_TWO_TRITS(list, first_carry, second_carry)                                                    \
+  do {                                                                                                    \
+    const uint8_t *first_ = ENTRY((list)[0]), *second_ = ENTRY((list)[1]);                                \
+    const VECTOR x0_ = LOAD(first_ + VECTOR_BYTES), x1_ = LOAD(second_ + VECTOR_BYTES), before_ = p0;     \
+    p0 = SUM_3(before_, x0_, x1_);                                                                        \
+    (first_carry) = TRIT_CARRY(LOAD(first_), x0_, before_);                                               \
+    (second_carry) = TRIT_CARRY(LOAD(second_), x1_, XOR(before_, x0_));                                   \
   } while (0)
 
 /* Four trits go to planes 0 to 2; the carry has weight 8. */
 #define ADD_FOUR_TRITS(list, carry)                 \
   do {                                              \
     VECTOR t0_, t1_, d0_, d1_;                      \
-    ADD_TRIT(p0, table + (list)[0], t0_);           \
-    ADD_TRIT(p0, table + (list)[1], t1_);           \
+    ADD_TWO_TRITS(list, t0_, t1_);                  \
     ADD_TWO(p1, t0_, t1_, d0_);                     \
-    ADD_TRIT(p0, table + (list)[2], t0_);           \
-    ADD_TRIT(p0, table + (list)[3], t1_);           \
+    ADD_TWO_TRITS((list) + 2, t0_, t1_);            \
     ADD_TWO(p1, t0_, t1_, d1_);                     \
     ADD_TWO(p2, d0_, d1_, carry);                   \
   } while (0)
@@ -129,9 +132,9 @@ static void fill_table(const lrs_convolution *convolution, const lrs_chunk *chun
     within[dx + LRS_MAX_REACH] = mask ? LOAD(mask + position) : EVERY(0);
   }
   for (int32_t i = 0; i < chunk->row_count; i++) {
-    const lrs_tap_row *row = &convolution->rows[chunk->first_row + i];
-    const uint8_t *u = convolution->u[row->source] + position + row->shift;
-    const uint8_t *x = convolution->x[row->source] + position + row->shift;
+    const lrs_tap_row *row = &convolution->lists->rows[chunk->first_row + i];
+    const int64_t place = position + ((int64_t)row->dz * raster->rows + row->dy) * raster->pitch;
+    const uint8_t *u = convolution->u[row->source] + place, *x = convolution->x[row->source] + place;
     for (int32_t dx = row->first_dx; dx <= row->last_dx; dx++) {
       if (dx == 0) {
         STORE(table, LOAD(u));
@@ -188,19 +191,20 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
                      int32_t end_channel, void *scratch) {
   uint8_t *table = (uint8_t *)scratch;
   VECTOR *sums = (VECTOR *)(table + 2 * (LRS_TABLE_ENTRIES + 1) * VECTOR_BYTES);
-  const int32_t planes = convolution->planes, chunks = convolution->chunk_count;
-  const int32_t common = planes < LRS_CHUNK_PLANES ? planes : LRS_CHUNK_PLANES;
+  const lrs_lists *lists = convolution->lists;
   const lrs_tensor *output = &convolution->output;
+  const int32_t planes = lists->planes, last_chunk = lists->chunk_count - 1;
+  const int32_t common = planes < LRS_CHUNK_PLANES ? planes : LRS_CHUNK_PLANES;
   for (int64_t vector = first; vector < end; vector++) {
     const int64_t position = vector * VECTOR_BYTES;
     const VECTOR inside = LOAD(convolution->raster->inside + position);
-    for (int32_t c = 0; c < chunks; c++) {
-      fill_table(convolution, &convolution->chunks[c], position, table);
-      const lrs_list *lists = convolution->lists + (size_t)c * (size_t)convolution->channels;
-      for (int32_t channel = first_channel; channel < end_channel; channel++) {
+    for (int32_t c = 0; c <= last_chunk; c++) {
+      fill_table(convolution, &lists->chunks[c], position, table);
+      const lrs_list *list = lists->lists + (size_t)c * (size_t)output->channels + first_channel;
+      for (int32_t channel = first_channel; channel < end_channel; channel++, list++) {
         VECTOR chunk[LRS_CHUNK_PLANES];
         VECTOR *sum = sums + (size_t)(channel - first_channel) * (size_t)planes;
-        add_chunk(table, convolution->entries + lists[channel].first, &lists[channel], chunk);
+        add_chunk(table, lists->entries + list->first, list, chunk);
         if (c == 0) {
           for (int32_t p = 0; p < common; p++) sum[p] = chunk[p];
           for (int32_t p = common; p < planes; p++) sum[p] = chunk[LRS_CHUNK_PLANES - 1];
@@ -209,8 +213,8 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
           for (int32_t p = 0; p < common; p++) ADD_TWO(sum[p], chunk[p], carry, carry);
           for (int32_t p = common; p < planes; p++) ADD_TWO(sum[p], chunk[LRS_CHUNK_PLANES - 1], carry, carry);
         }
-        if (c < chunks - 1) continue;
-        const uint64_t *limits = convolution->limits + (size_t)channel * 2 * (size_t)planes;
+        if (c < last_chunk) continue;
+        const uint64_t *limits = lists->limits + (size_t)channel * 2 * (size_t)planes;
         const VECTOR above = AND(at_least(sum, limits, planes), inside);
         const VECTOR not_below = OR(at_least(sum, limits + planes, planes), NOT(inside));
         const int64_t place = channel * output->raster->stride + position;

@@ -1,7 +1,6 @@
 #include "lists.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* A tap of the kernel as its layer's sources have it. */
 typedef struct tap {
@@ -26,12 +25,11 @@ static tap tap_of(const lrs_layer *layer, int32_t index) {
 typedef struct tap_order {
   int32_t index[125]; /* tap of the kernel */
   lrs_tap_row row[125];
-  int32_t row_of[125];
   int32_t rows;
 } tap_order;
 
 /* Sorts the taps of one channel by plane and row, so that those of a row stand together. */
-static void order_taps(const lrs_layer *layer, const lrs_raster *raster, tap_order *order) {
+static void order_taps(const lrs_layer *layer, tap_order *order) {
   const int32_t taps = lrs_kernel_size(layer), phases = lrs_phase_count(layer);
   int32_t count = 0;
   order->rows = 0;
@@ -39,15 +37,15 @@ static void order_taps(const lrs_layer *layer, const lrs_raster *raster, tap_ord
     for (int32_t index = 0; index < taps; index++) {
       const tap this = tap_of(layer, index);
       if (this.phase != phase) continue;
-      const int64_t shift = ((int64_t)this.place[0] * raster->rows + this.place[1]) * raster->pitch;
+      const int32_t *place = this.place;
       lrs_tap_row *last = order->rows ? &order->row[order->rows - 1] : NULL;
-      if (last && last->source == phase && last->shift == shift && last->last_dx == this.place[2] - 1) {
-        last->last_dx = this.place[2];
+      if (last && last->source == phase && last->dz == place[0] && last->dy == place[1] &&
+          last->last_dx == place[2] - 1) {
+        last->last_dx = place[2];
       } else {
-        const lrs_tap_row row = {phase, this.place[2], this.place[2], shift};
+        const lrs_tap_row row = {phase, place[0], place[1], place[2], place[2]};
         order->row[order->rows++] = row;
       }
-      order->row_of[count] = order->rows - 1;
       order->index[count++] = index;
     }
   }
@@ -62,19 +60,20 @@ static int32_t channels_of_chunk(const lrs_layer *layer) {
 
 /* The lists of one output and chunk: appends entries at `*next`, returns the list. */
 static lrs_list list_of(const lrs_layer *layer, const tap_order *order, int32_t output, int32_t first_channel,
-                        int32_t channels, int32_t vector, uint16_t *entries, uint32_t *next) {
+                        int32_t channels, uint16_t *entries, uint32_t *next) {
   const int32_t taps = lrs_kernel_size(layer);
-  const int8_t *weights = layer->weights + ((size_t)output * (size_t)layer->incoming + (size_t)first_channel) * (size_t)taps;
+  const size_t before = (size_t)output * (size_t)layer->incoming + (size_t)first_channel;
+  const int8_t *weights = layer->weights + before * (size_t)taps;
   lrs_list list = {*next, 0, 0};
   for (int sign = -1; sign <= 1; sign += 2) {
     uint32_t count = 0;
     for (int32_t channel = 0; channel < channels; channel++) {
       for (int32_t i = 0; i < taps; i++) {
         if (weights[channel * taps + order->index[i]] != sign) continue;
-        entries[*next + count++] = (uint16_t)((channel * taps + i) * 2 * vector);
+        entries[*next + count++] = (uint16_t)((channel * taps + i) * LRS_ENTRY_SCALE);
       }
     }
-    while (count % 4) entries[*next + count++] = (uint16_t)(channels * taps * 2 * vector);
+    while (count % 4) entries[*next + count++] = (uint16_t)(channels * taps * LRS_ENTRY_SCALE);
     *next += count;
     if (sign < 0) {
       list.minus = (uint16_t)(count / 4);
@@ -119,87 +118,69 @@ static int32_t planes_of(const lrs_layer *layer, int32_t chunks) {
   return planes;
 }
 
-static void set_limits(lrs_convolution *convolution, const lrs_layer *layer) {
-  const int32_t planes = convolution->planes;
+static void set_limits(lrs_lists *lists, const lrs_layer *layer) {
+  const int32_t planes = lists->planes;
   for (int32_t output = 0; output < layer->channels; output++) {
     int64_t minus, plus;
-    const int64_t move = moved_by(layer, output, convolution->chunk_count, &minus, &plus);
+    const int64_t move = moved_by(layer, output, lists->chunk_count, &minus, &plus);
     const int64_t thresholds[2] = {layer->upper[output] + move, layer->lower[output] + move};
-    uint64_t *limits = convolution->limits + (size_t)output * 2 * (size_t)planes;
+    uint64_t *limits = lists->limits + (size_t)output * 2 * (size_t)planes;
     for (int32_t i = 0; i < 2 * planes; i++) {
       limits[i] = (uint64_t)thresholds[i / planes] >> (i % planes) & 1 ? 0 : ~(uint64_t)0;
     }
   }
 }
 
-static size_t sources_of(const lrs_layer *layer) {
-  return (size_t)layer->incoming * (size_t)lrs_phase_count(layer);
+/* Entries of all lists: nonzero weights, and the padding of each list's two signs. */
+static size_t most_entries(const lrs_layer *layer, size_t chunks) {
+  const size_t weights = (size_t)layer->channels * (size_t)layer->incoming * (size_t)lrs_kernel_size(layer);
+  size_t count = 6 * chunks * (size_t)layer->channels;
+  for (size_t i = 0; i < weights; i++) count += layer->weights[i] != 0;
+  return count;
 }
 
-static size_t chunks_of(const lrs_layer *layer) {
-  const int32_t each = channels_of_chunk(layer);
-  return (size_t)((layer->incoming + each - 1) / each);
+static int32_t allocate(lrs_lists *lists, const lrs_layer *layer, int32_t rows) {
+  const size_t chunks = (size_t)lists->chunk_count, channels = (size_t)layer->channels;
+  lists->rows = (lrs_tap_row *)malloc((size_t)layer->incoming * (size_t)rows * sizeof(lrs_tap_row));
+  lists->chunks = (lrs_chunk *)malloc(chunks * sizeof(lrs_chunk));
+  lists->lists = (lrs_list *)malloc(chunks * channels * sizeof(lrs_list));
+  lists->entries = (uint16_t *)malloc(most_entries(layer, chunks) * sizeof(uint16_t));
+  lists->limits = (uint64_t *)malloc(channels * 2 * (size_t)lists->planes * sizeof(uint64_t));
+  return lists->rows && lists->chunks && lists->lists && lists->entries && lists->limits ? LRS_DONE : LRS_NO_MEMORY;
 }
 
-/* No list is longer than all taps of its chunk and the padding of its two signs. */
-static size_t most_entries(const lrs_layer *layer) {
-  return (size_t)layer->channels * ((size_t)layer->incoming * (size_t)lrs_kernel_size(layer) + 6 * chunks_of(layer));
-}
-
-uint64_t lrs_convolution_memory(const lrs_layer *layer) {
-  return sources_of(layer) * 2 * sizeof(uint8_t *) +
-         (uint64_t)layer->incoming * (uint64_t)lrs_kernel_size(layer) * sizeof(lrs_tap_row) +
-         chunks_of(layer) * (sizeof(lrs_chunk) + (size_t)layer->channels * sizeof(lrs_list)) +
-         most_entries(layer) * sizeof(uint16_t) + (uint64_t)layer->channels * 2 * LRS_MAX_PLANES * sizeof(uint64_t);
-}
-
-int32_t lrs_convolution_prepare(lrs_convolution *convolution, const lrs_layer *layer, int32_t vector) {
-  const int32_t taps = lrs_kernel_size(layer), each = channels_of_chunk(layer), phases = lrs_phase_count(layer);
-  const size_t chunks = chunks_of(layer);
+int32_t lrs_lists_make(lrs_lists *lists, const lrs_layer *layer) {
+  const int32_t each = channels_of_chunk(layer), phases = lrs_phase_count(layer);
   tap_order order;
-  order_taps(layer, convolution->raster, &order);
-  convolution->channels = layer->channels;
-  convolution->chunk_count = (int32_t)chunks;
-  convolution->planes = planes_of(layer, (int32_t)chunks);
-  convolution->u = (const uint8_t **)calloc(sources_of(layer), sizeof(uint8_t *));
-  convolution->x = (const uint8_t **)calloc(sources_of(layer), sizeof(uint8_t *));
-  convolution->rows = (lrs_tap_row *)malloc((size_t)layer->incoming * (size_t)order.rows * sizeof(lrs_tap_row));
-  convolution->chunks = (lrs_chunk *)malloc(chunks * sizeof(lrs_chunk));
-  convolution->lists = (lrs_list *)malloc(chunks * (size_t)layer->channels * sizeof(lrs_list));
-  convolution->entries = (uint16_t *)malloc(most_entries(layer) * sizeof(uint16_t));
-  convolution->limits = (uint64_t *)malloc((size_t)layer->channels * 2 * (size_t)convolution->planes * sizeof(uint64_t));
-  if (!convolution->u || !convolution->x || !convolution->rows || !convolution->chunks || !convolution->lists ||
-      !convolution->entries || !convolution->limits) {
-    return LRS_NO_MEMORY;
-  }
-  set_limits(convolution, layer);
+  order_taps(layer, &order);
+  lists->chunk_count = (layer->incoming + each - 1) / each;
+  lists->planes = planes_of(layer, lists->chunk_count);
+  if (allocate(lists, layer, order.rows) != LRS_DONE) return LRS_NO_MEMORY;
+  set_limits(lists, layer);
   for (int32_t channel = 0; channel < layer->incoming; channel++) {
     for (int32_t i = 0; i < order.rows; i++) {
-      lrs_tap_row *row = &convolution->rows[channel * order.rows + i];
+      lrs_tap_row *row = &lists->rows[channel * order.rows + i];
       *row = order.row[i];
       row->source += channel * phases;
     }
   }
-  uint32_t next = 0; /* below 2^32: channels * incoming * taps is at most 2^31 */
-  for (size_t c = 0; c < chunks; c++) {
-    const int32_t first = (int32_t)c * each;
-    const int32_t channels = layer->incoming - first < each ? layer->incoming - first : each;
-    const lrs_chunk chunk = {first * order.rows, channels * order.rows, channels * taps};
-    convolution->chunks[c] = chunk;
+  uint32_t next = 0; /* weights are far fewer than 2^32 */
+  for (int32_t c = 0; c < lists->chunk_count; c++) {
+    const int32_t first = c * each, channels = layer->incoming - first < each ? layer->incoming - first : each;
+    const lrs_chunk chunk = {first * order.rows, channels * order.rows};
+    lists->chunks[c] = chunk;
+    lrs_list *own = lists->lists + (size_t)c * (size_t)layer->channels;
     for (int32_t output = 0; output < layer->channels; output++) {
-      convolution->lists[c * (size_t)layer->channels + (size_t)output] =
-          list_of(layer, &order, output, first, channels, vector, convolution->entries, &next);
+      own[output] = list_of(layer, &order, output, first, channels, lists->entries, &next);
     }
   }
   return LRS_DONE;
 }
 
-void lrs_convolution_free(lrs_convolution *convolution) {
-  free((void *)convolution->u);
-  free((void *)convolution->x);
-  free(convolution->rows);
-  free(convolution->chunks);
-  free(convolution->lists);
-  free(convolution->entries);
-  free(convolution->limits);
+void lrs_lists_free(lrs_lists *lists) {
+  free(lists->rows);
+  free(lists->chunks);
+  free(lists->lists);
+  free(lists->entries);
+  free(lists->limits);
 }

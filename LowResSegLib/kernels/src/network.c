@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lists.h"
+
 typedef struct reader {
   const unsigned char *next;
   size_t left;
@@ -70,7 +72,12 @@ static int32_t read_convolution(reader *from, lrs_layer *layer) {
     layer->upper = (int32_t *)take(from, channels, sizeof(int32_t));
     if (!layer->weights || !layer->lower || !layer->upper) return LRS_BAD_NETWORK;
   }
-  return good_weights(layer) ? LRS_DONE : LRS_BAD_NETWORK;
+  if (!good_weights(layer)) return LRS_BAD_NETWORK;
+  if (layer->operation != LRS_TERNARY) return LRS_DONE;
+  const int32_t status = lrs_lists_make(&layer->lists, layer);
+  free(layer->weights);
+  layer->weights = NULL;
+  return status;
 }
 
 /* Whether a layer fits those before it; sets its incoming channels and its halvings. */
@@ -180,6 +187,7 @@ void lrs_network_free(lrs_network *network) {
   if (!network) return;
   for (int32_t i = 0; network->layers && i < network->count; i++) {
     lrs_layer *layer = &network->layers[i];
+    lrs_lists_free(&layer->lists);
     free(layer->inputs);
     free(layer->weights);
     free(layer->wide);

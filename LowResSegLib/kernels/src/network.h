@@ -8,6 +8,7 @@
 #ifndef LRS_NETWORK_H
 #define LRS_NETWORK_H
 
+#include "bitplane.h"
 #include "lowresseg.h"
 
 enum { LRS_IMAGE, LRS_FIRST, LRS_TERNARY, LRS_MAX_POOL, LRS_UPSAMPLE, LRS_CONCATENATE, LRS_LOGITS, LRS_OPERATIONS };
@@ -28,7 +29,8 @@ typedef struct lrs_layer {
   int32_t incoming;    /* channels of all inputs together */
   int32_t halvings[3]; /* how often the grid was halved */
   int32_t last_use;    /* position of the last layer that reads this one */
-  int8_t *weights;     /* of first and ternary */
+  int8_t *weights;     /* of first and ternary; a ternary layer's are freed when its lists are made */
+  lrs_lists lists;     /* of ternary */
   int16_t *wide;       /* of logits */
   int32_t *lower, *upper, *offset;
 } lrs_layer;

@@ -152,7 +152,8 @@ static void release(void *context) {
   run *this = (run *)context;
   if (!this) return;
   for (int32_t i = 0; this->states && i < this->network->count; i++) {
-    lrs_convolution_free(&this->states[i].convolution);
+    free((void *)this->states[i].convolution.u);
+    free((void *)this->states[i].convolution.x);
     free(this->states[i].first_weights);
   }
   for (int32_t i = 0; i < this->raster_count; i++) lrs_raster_free(&this->rasters[i]);
@@ -228,14 +229,11 @@ static int32_t plan_memory(run *this, const int32_t shape[3]) {
   return LRS_DONE;
 }
 
-/* Bytes of lists and masks. */
+/* Bytes of masks and of the expansion. */
 static uint64_t other_memory(const run *this) {
   uint64_t bytes = sizeof(lrs_expansion);
   int32_t reach = this->network->margin[2];
   for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_raster_memory(&this->rasters[i], reach);
-  for (int32_t i = 0; i < this->network->count; i++) {
-    if (this->network->layers[i].operation == LRS_TERNARY) bytes += lrs_convolution_memory(&this->network->layers[i]);
-  }
   return bytes;
 }
 
@@ -284,21 +282,26 @@ static int32_t prepare_layer(run *this, int32_t position, int32_t threads, size_
     add_phase(this, position, 0, do_resize, layer->channels * slices, voxels * layer->channels);
     return LRS_DONE;
   }
-  own->convolution.raster = own->raster;
-  own->convolution.output = own->output;
-  if (lrs_convolution_prepare(&own->convolution, layer, this->kernels->vector) != LRS_DONE) return LRS_NO_MEMORY;
-  *scratch = lrs_convolution_scratch(&own->convolution, this->kernels->vector);
   const int32_t phases = lrs_phase_count(layer);
+  const size_t sources = (size_t)layer->incoming * (size_t)phases;
+  lrs_convolution *convolution = &own->convolution;
+  convolution->lists = &layer->lists;
+  convolution->raster = own->raster;
+  convolution->output = own->output;
+  convolution->u = (const uint8_t **)malloc(sources * sizeof(uint8_t *));
+  convolution->x = (const uint8_t **)malloc(sources * sizeof(uint8_t *));
+  if (!convolution->u || !convolution->x) return LRS_NO_MEMORY;
+  *scratch = lrs_convolution_scratch(&layer->lists, layer->channels, this->kernels->vector);
   if (phases > 1) {
     own->split = lrs_tensor_in(this->memory + own->split_offset, own->raster, layer->incoming * phases);
     add_phase(this, position, 1, clear, own->split.channels, voxels * own->split.channels * 0.1);
     add_phase(this, position, 1, do_split, layer->incoming * slices, voxels * own->split.channels);
     for (int32_t channel = 0; channel < own->split.channels; channel++) {
-      own->convolution.u[channel] = own->split.u + channel * own->raster->stride;
-      own->convolution.x[channel] = own->split.x + channel * own->raster->stride;
+      convolution->u[channel] = own->split.u + channel * own->raster->stride;
+      convolution->x[channel] = own->split.x + channel * own->raster->stride;
     }
   } else {
-    planes_of(this, layer->inputs[0], own->convolution.u, own->convolution.x);
+    planes_of(this, layer->inputs[0], convolution->u, convolution->x);
   }
   add_phase(this, position, 0, do_convolution, cut(this, own, layer, threads),
             voxels * layer->incoming * lrs_kernel_size(layer) * layer->channels * 0.05);
@@ -344,12 +347,7 @@ uint64_t lrs_network_memory(const lrs_network *network, const int32_t shape[3], 
     uint64_t own = 0;
     if (layer->operation == LRS_LOGITS) own = lrs_logits_scratch(layer);
     if (layer->operation == LRS_FIRST) own = lrs_first_scratch(layer);
-    if (layer->operation == LRS_TERNARY) {
-      lrs_convolution most = {0};
-      most.channels = layer->channels;
-      most.planes = LRS_MAX_PLANES;
-      own = lrs_convolution_scratch(&most, kernels->vector);
-    }
+    if (layer->operation == LRS_TERNARY) own = lrs_convolution_scratch(&layer->lists, layer->channels, kernels->vector);
     if (scratch < own) scratch = own;
   }
   const uint64_t bytes = this->bytes + other_memory(this) + scratch * (uint64_t)threads;
