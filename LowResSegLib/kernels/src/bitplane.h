@@ -19,7 +19,7 @@
 #define LRS_TABLE_ENTRIES 255 /* neighbours that a chunk of a convolution has at most: sums of it fit 10 planes */
 #define LRS_CHUNK_PLANES 10
 #define LRS_ENTRY_SCALE 16   /* an entry is two vectors: of words, 16 bytes; wider vectors scale addresses */
-#define LRS_LOGITS_BLOCK 32 /* voxels that are worked on together where values are no bits */
+#define LRS_BLOCK 32 /* voxels that are worked on together where values are no bits */
 
 typedef struct lrs_raster {
   int32_t size[3];  /* z, y, x */
@@ -84,11 +84,13 @@ typedef struct lrs_kernels {
   /* Outputs first_channel to end_channel - 1 of vectors first to end - 1. */
   void (*convolve)(const lrs_convolution *convolution, int64_t first, int64_t end, int32_t first_channel,
                    int32_t end_channel, void *scratch);
-  /* Of LRS_LOGITS_BLOCK voxels: sums of products of intensities, two taps in each 32-bit number, with weights in the
+  /* Of LRS_BLOCK voxels: sums of products of intensities, two taps in each 32-bit number, with weights in the
    * same way; bit n of *above and *not_below: whether voxel n's sum is at least `upper`, at least `lower`. */
   void (*first)(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs, int32_t lower,
                 int32_t upper, uint32_t *not_below, uint32_t *above);
-  /* Of LRS_LOGITS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */
+  /* Trits of LRS_BLOCK voxels from the bits of those that are +1 and those that are -1. */
+  void (*expand)(uint32_t positive, uint32_t negative, int16_t *trits);
+  /* Of LRS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */
   void (*logits)(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset, int16_t *logits);
 } lrs_kernels;
 

@@ -23,22 +23,32 @@
 
 static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
-  __m256i sum[LRS_LOGITS_BLOCK / 8];
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) sum[i] = _mm256_setzero_si256();
+  __m256i sum[LRS_BLOCK / 8];
+  for (int i = 0; i < LRS_BLOCK / 8; i++) sum[i] = _mm256_setzero_si256();
   for (int32_t pair = 0; pair < pairs; pair++) {
     const int16_t *row = intensities + (size_t)pair * stride;
     const __m256i weight =
         _mm256_unpacklo_epi16(_mm256_set1_epi16(weights[2 * pair]), _mm256_set1_epi16(weights[2 * pair + 1]));
-    for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) {
+    for (int i = 0; i < LRS_BLOCK / 8; i++) {
       sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(LOAD(row + 16 * i), weight));
     }
   }
   /* Greater than threshold - 1; thresholds are far from the ends of int32. */
   const __m256i low = _mm256_set1_epi32(lower - 1), high = _mm256_set1_epi32(upper - 1);
   *not_below = *above = 0;
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) {
+  for (int i = 0; i < LRS_BLOCK / 8; i++) {
     *not_below |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum[i], low))) << (8 * i);
     *above |= (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(sum[i], high))) << (8 * i);
+  }
+}
+
+static void expand_block(uint32_t positive, uint32_t negative, int16_t *trits) {
+  const __m256i bits = _mm256_set_epi16(-32768, 16384, 8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1);
+  for (int i = 0; i < LRS_BLOCK / 16; i++) {
+    const __m256i plus = _mm256_and_si256(_mm256_set1_epi16((short)(positive >> 16 * i)), bits);
+    const __m256i minus = _mm256_and_si256(_mm256_set1_epi16((short)(negative >> 16 * i)), bits);
+    /* A comparison that holds is -1. */
+    STORE(trits + 16 * i, _mm256_sub_epi16(_mm256_cmpeq_epi16(minus, bits), _mm256_cmpeq_epi16(plus, bits)));
   }
 }
 
@@ -47,7 +57,7 @@ static void logits_block(const int16_t *trits, const int16_t *weights, int32_t e
   __m256i low = _mm256_set1_epi16(offset), high = low;
   for (int32_t entry = 0; entry < entries; entry++) {
     const __m256i weight = _mm256_set1_epi16(weights[entry]);
-    const int16_t *row = trits + (size_t)entry * LRS_LOGITS_BLOCK;
+    const int16_t *row = trits + (size_t)entry * LRS_BLOCK;
     low = _mm256_add_epi16(low, _mm256_mullo_epi16(LOAD(row), weight));
     high = _mm256_add_epi16(high, _mm256_mullo_epi16(LOAD(row + 16), weight));
   }

@@ -36,12 +36,16 @@ static void first_block(const int16_t *intensities, size_t stride, const int16_t
   *above = (uint32_t)_mm512_cmpge_epi32_mask(left, high) | (uint32_t)_mm512_cmpge_epi32_mask(right, high) << 16;
 }
 
+static void expand_block(uint32_t positive, uint32_t negative, int16_t *trits) {
+  STORE(trits, _mm512_sub_epi16(_mm512_movm_epi16(negative), _mm512_movm_epi16(positive)));
+}
+
 static void logits_block(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset,
                          int16_t *logits) {
   __m512i sum = _mm512_set1_epi16(offset);
   for (int32_t entry = 0; entry < entries; entry++) {
     const __m512i weight = _mm512_set1_epi16(weights[entry]);
-    sum = _mm512_add_epi16(sum, _mm512_mullo_epi16(LOAD(trits + (size_t)entry * LRS_LOGITS_BLOCK), weight));
+    sum = _mm512_add_epi16(sum, _mm512_mullo_epi16(LOAD(trits + (size_t)entry * LRS_BLOCK), weight));
   }
   STORE(logits, sum);
 }

@@ -31,7 +31,7 @@ static void first_block(const int16_t *intensities, size_t stride, const int16_t
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   const int32x4_t low = vdupq_n_s32(lower), high = vdupq_n_s32(upper);
   *not_below = *above = 0;
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 4; i++) {
+  for (int i = 0; i < LRS_BLOCK / 4; i++) {
     int32x4_t sum = vdupq_n_s32(0);
     for (int32_t pair = 0; pair < pairs; pair++) {
       const int16x4x2_t both = vld2_s16(intensities + (size_t)pair * stride + 8 * (size_t)i);
@@ -43,16 +43,26 @@ static void first_block(const int16_t *intensities, size_t stride, const int16_t
   }
 }
 
+static void expand_block(uint32_t positive, uint32_t negative, int16_t *trits) {
+  const uint16x8_t bits = {1, 2, 4, 8, 16, 32, 64, 128};
+  for (int i = 0; i < LRS_BLOCK / 8; i++) {
+    const uint16x8_t plus = vtstq_u16(vdupq_n_u16((uint16_t)(positive >> 8 * i)), bits);
+    const uint16x8_t minus = vtstq_u16(vdupq_n_u16((uint16_t)(negative >> 8 * i)), bits);
+    /* A test that holds is all ones, -1. */
+    vst1q_s16(trits + 8 * i, vreinterpretq_s16_u16(vsubq_u16(minus, plus)));
+  }
+}
+
 static void logits_block(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset,
                          int16_t *logits) {
-  int16x8_t sum[LRS_LOGITS_BLOCK / 8];
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) sum[i] = vdupq_n_s16(offset);
+  int16x8_t sum[LRS_BLOCK / 8];
+  for (int i = 0; i < LRS_BLOCK / 8; i++) sum[i] = vdupq_n_s16(offset);
   for (int32_t entry = 0; entry < entries; entry++) {
-    for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) {
-      sum[i] = vmlaq_n_s16(sum[i], vld1q_s16(trits + entry * LRS_LOGITS_BLOCK + 8 * i), weights[entry]);
+    for (int i = 0; i < LRS_BLOCK / 8; i++) {
+      sum[i] = vmlaq_n_s16(sum[i], vld1q_s16(trits + entry * LRS_BLOCK + 8 * i), weights[entry]);
     }
   }
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) vst1q_s16(logits + 8 * i, sum[i]);
+  for (int i = 0; i < LRS_BLOCK / 8; i++) vst1q_s16(logits + 8 * i, sum[i]);
 }
 
 #include "isa_template.h"

@@ -23,35 +23,45 @@
 
 static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
-  __m128i sum[LRS_LOGITS_BLOCK / 4];
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 4; i++) sum[i] = _mm_setzero_si128();
+  __m128i sum[LRS_BLOCK / 4];
+  for (int i = 0; i < LRS_BLOCK / 4; i++) sum[i] = _mm_setzero_si128();
   for (int32_t pair = 0; pair < pairs; pair++) {
     const int16_t *row = intensities + (size_t)pair * stride;
     const __m128i weight = _mm_unpacklo_epi16(_mm_set1_epi16(weights[2 * pair]), _mm_set1_epi16(weights[2 * pair + 1]));
-    for (int i = 0; i < LRS_LOGITS_BLOCK / 4; i++) {
+    for (int i = 0; i < LRS_BLOCK / 4; i++) {
       sum[i] = _mm_add_epi32(sum[i], _mm_madd_epi16(LOAD(row + 8 * i), weight));
     }
   }
   /* Greater than threshold - 1; thresholds are far from the ends of int32. */
   const __m128i low = _mm_set1_epi32(lower - 1), high = _mm_set1_epi32(upper - 1);
   *not_below = *above = 0;
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 4; i++) {
+  for (int i = 0; i < LRS_BLOCK / 4; i++) {
     *not_below |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(sum[i], low))) << (4 * i);
     *above |= (uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(sum[i], high))) << (4 * i);
   }
 }
 
+static void expand_block(uint32_t positive, uint32_t negative, int16_t *trits) {
+  const __m128i bits = _mm_set_epi16(128, 64, 32, 16, 8, 4, 2, 1);
+  for (int i = 0; i < LRS_BLOCK / 8; i++) {
+    const __m128i plus = _mm_and_si128(_mm_set1_epi16((short)(positive >> 8 * i & 255)), bits);
+    const __m128i minus = _mm_and_si128(_mm_set1_epi16((short)(negative >> 8 * i & 255)), bits);
+    /* A comparison that holds is -1. */
+    STORE(trits + 8 * i, _mm_sub_epi16(_mm_cmpeq_epi16(minus, bits), _mm_cmpeq_epi16(plus, bits)));
+  }
+}
+
 static void logits_block(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset,
                          int16_t *logits) {
-  __m128i sum[LRS_LOGITS_BLOCK / 8];
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) sum[i] = _mm_set1_epi16(offset);
+  __m128i sum[LRS_BLOCK / 8];
+  for (int i = 0; i < LRS_BLOCK / 8; i++) sum[i] = _mm_set1_epi16(offset);
   for (int32_t entry = 0; entry < entries; entry++) {
     const __m128i weight = _mm_set1_epi16(weights[entry]);
-    for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) {
-      sum[i] = _mm_add_epi16(sum[i], _mm_mullo_epi16(LOAD(trits + entry * LRS_LOGITS_BLOCK + 8 * i), weight));
+    for (int i = 0; i < LRS_BLOCK / 8; i++) {
+      sum[i] = _mm_add_epi16(sum[i], _mm_mullo_epi16(LOAD(trits + entry * LRS_BLOCK + 8 * i), weight));
     }
   }
-  for (int i = 0; i < LRS_LOGITS_BLOCK / 8; i++) STORE(logits + 8 * i, sum[i]);
+  for (int i = 0; i < LRS_BLOCK / 8; i++) STORE(logits + 8 * i, sum[i]);
 }
 
 #include "isa_template.h"

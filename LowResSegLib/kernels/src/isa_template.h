@@ -10,7 +10,7 @@
  *   SUM_3(a, b, c)           where one or three of three are set
  *   TRIT_CARRY(u, x, ones)   u | (x & ones)
  *
- * and `first_block` and `logits_block`, which need numbers instead of bits.
+ * and `first_block`, `expand_block` and `logits_block`, which need numbers instead of bits.
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
  * Harley-Seal counter, carries of one plane are collected and added to the next one two at a time, so that a trit
@@ -225,4 +225,4 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
   }
 }
 
-static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, logits_block};
+static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_block, logits_block};

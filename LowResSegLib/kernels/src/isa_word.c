@@ -30,7 +30,7 @@ static inline void store_word(void *to, uint64_t word) { memcpy(to, &word, sizeo
 static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   *not_below = *above = 0;
-  for (uint32_t voxel = 0; voxel < LRS_LOGITS_BLOCK; voxel++) {
+  for (uint32_t voxel = 0; voxel < LRS_BLOCK; voxel++) {
     int32_t sum = 0;
     for (int32_t pair = 0; pair < pairs; pair++) {
       const int16_t *both = intensities + (size_t)pair * stride + 2 * voxel;
@@ -41,12 +41,18 @@ static void first_block(const int16_t *intensities, size_t stride, const int16_t
   }
 }
 
+static void expand_block(uint32_t positive, uint32_t negative, int16_t *trits) {
+  for (int voxel = 0; voxel < LRS_BLOCK; voxel++) {
+    trits[voxel] = (int16_t)((int)(positive >> voxel & 1) - (int)(negative >> voxel & 1));
+  }
+}
+
 static void logits_block(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset,
                          int16_t *logits) {
-  for (int32_t voxel = 0; voxel < LRS_LOGITS_BLOCK; voxel++) logits[voxel] = offset;
+  for (int32_t voxel = 0; voxel < LRS_BLOCK; voxel++) logits[voxel] = offset;
   for (int32_t entry = 0; entry < entries; entry++) {
-    const int16_t *row = trits + (size_t)entry * LRS_LOGITS_BLOCK;
-    for (int32_t voxel = 0; voxel < LRS_LOGITS_BLOCK; voxel++) {
+    const int16_t *row = trits + (size_t)entry * LRS_BLOCK;
+    for (int32_t voxel = 0; voxel < LRS_BLOCK; voxel++) {
       logits[voxel] = (int16_t)(logits[voxel] + weights[entry] * row[voxel]);
     }
   }

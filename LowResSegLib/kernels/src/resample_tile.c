@@ -3,6 +3,13 @@
 #include "bounds.h"
 #include "resample.h"
 
+/* Beside the compiler's options, which gcc needs: it knows neither. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(_MSC_VER)
+#pragma fp_contract(off)
+#endif
+
 /* A row of `sizes[2]` values that lie side by side is left to the compiler's vectors. */
 #define LOADER(name, type)                                                                                     \
   static void name(const void *source, const int64_t strides[3], const int32_t sizes[3], float *block,         \

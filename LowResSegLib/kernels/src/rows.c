@@ -35,6 +35,16 @@ static uint64_t twice(uint64_t word) {
 /* Writes voxels x to x + count - 1 of a row, at most 64 and x a multiple of 8; those beyond the grid become zeros. */
 static void write_voxels(const lrs_tensor *tensor, int64_t row, int32_t x, int32_t count, uint64_t u, uint64_t zero) {
   const int32_t left = tensor->raster->size[2] - x;
+  if (left >= count && count == 64) {
+    memcpy(tensor->u + row + x / 8, &u, 8);
+    memcpy(tensor->x + row + x / 8, &zero, 8);
+    return;
+  }
+  if (left >= count && count == 32) {
+    memcpy(tensor->u + row + x / 8, &u, 4);
+    memcpy(tensor->x + row + x / 8, &zero, 4);
+    return;
+  }
   if (left <= 0) return;
   if (count > left) count = left;
   const uint64_t valid = count < 64 ? ((uint64_t)1 << count) - 1 : ~(uint64_t)0;
@@ -72,7 +82,7 @@ void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int
 void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                         int32_t z) {
   const lrs_raster *from = input->raster, *to = output->raster;
-  for (int32_t y = 0; y < to->size[1]; y++) {
+  for (int32_t y = 0; y < to->size[1]; y += factor[1]) {
     const int64_t source = lrs_row(from, z / factor[0], y / factor[1]);
     const int64_t row = channel * to->stride + lrs_row(to, z, y);
     for (int32_t column = 0; column < to->size[2]; column += 64) {
@@ -83,6 +93,7 @@ void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const
         zero = twice(zero);
       }
       write_voxels(output, row, column, 64, positive, zero);
+      if (factor[1] == 2) write_voxels(output, row + to->pitch, column, 64, positive, zero);
     }
   }
 }
@@ -151,6 +162,8 @@ void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8
   memset(rows[row_count], 0, sizeof rows[0]);
   for (int32_t y = 0; y < to->size[1]; y++) {
     for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
+      const int32_t left = to->size[2] - x < SEGMENT ? to->size[2] - x : SEGMENT;
+      const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK;
       for (int32_t i = 0; i < row_count; i++) {
         copy_row(grid, to->size, z + i / kernel[1] - kernel[0] / 2, y + i % kernel[1] - kernel[1] / 2, x, rows[i]);
       }
@@ -159,52 +172,36 @@ void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8
         const int16_t *first = rows[tap / kernel[2]] + BESIDE + tap % kernel[2] - kernel[2] / 2;
         const int16_t *second = rows[next < taps ? next / kernel[2] : row_count] + BESIDE;
         if (next < taps) second += next % kernel[2] - kernel[2] / 2;
-        for (int32_t i = 0; i < SEGMENT; i++) both[pair][i] = (uint32_t)first[i] | (uint32_t)second[i] << 16;
+        for (int32_t i = 0; i < width; i++) both[pair][i] = (uint32_t)first[i] | (uint32_t)second[i] << 16;
       }
       for (int32_t channel = 0; channel < layer->channels; channel++) {
         const int64_t row = channel * to->stride + lrs_row(to, z, y);
-        for (int32_t i = 0; i < SEGMENT && x + i < to->size[2]; i += LRS_LOGITS_BLOCK) {
+        for (int32_t i = 0; i < left; i += LRS_BLOCK) {
           uint32_t above, not_below;
           kernels->first((const int16_t *)&both[0][i], 2 * SEGMENT, weights + (size_t)channel * (size_t)pairs * 2, pairs,
                          layer->lower[channel], layer->upper[channel], &not_below, &above);
-          write_voxels(output, row, x + i, LRS_LOGITS_BLOCK, above, not_below & ~above);
+          write_voxels(output, row, x + i, LRS_BLOCK, above, not_below & ~above);
         }
       }
     }
   }
 }
 
-void lrs_expansion_set(lrs_expansion *expansion) {
-  for (int byte = 0; byte < 256; byte++) {
-    for (int bit = 0; bit < 8; bit++) expansion->bits[byte][bit] = (int16_t)(byte >> bit & 1);
-  }
-}
-
 size_t lrs_logits_scratch(const lrs_layer *layer) {
-  return ((size_t)layer->incoming * (size_t)lrs_kernel_size(layer) + 1) * LRS_LOGITS_BLOCK * sizeof(int16_t);
+  return ((size_t)layer->incoming * (size_t)lrs_kernel_size(layer) + 1) * LRS_BLOCK * sizeof(int16_t);
 }
 
-/* Trits of LRS_LOGITS_BLOCK voxels from their bits. */
-static void expand(const lrs_expansion *expansion, uint32_t positive, uint32_t negative, int16_t *trits) {
-  for (int byte = 0; byte < LRS_LOGITS_BLOCK / 8; byte++) {
-    const int16_t *plus = expansion->bits[positive >> 8 * byte & 255];
-    const int16_t *minus = expansion->bits[negative >> 8 * byte & 255];
-    for (int bit = 0; bit < 8; bit++) trits[8 * byte + bit] = (int16_t)(plus[bit] - minus[bit]);
-  }
-}
-
-/* LRS_LOGITS_BLOCK bits that begin dx voxels after those at a byte. */
+/* LRS_BLOCK bits that begin dx voxels after those at a byte. */
 static uint32_t bits_at(const uint8_t *at, int32_t dx) { return (uint32_t)(load(at - 1) >> (8 + dx)); }
 
 void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
-                      const uint8_t *const *x, const lrs_expansion *expansion, const lrs_kernels *kernels, int32_t z,
-                      int16_t *logits, void *scratch) {
+                      const uint8_t *const *x, const lrs_kernels *kernels, int32_t z, int16_t *logits, void *scratch) {
   const int32_t *kernel = layer->kernel, *size = raster->size, taps = lrs_kernel_size(layer);
   const int32_t entries = layer->incoming * taps;
   const size_t each = (size_t)size[0] * (size_t)size[1] * (size_t)size[2];
-  int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_LOGITS_BLOCK;
+  int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_BLOCK;
   for (int32_t y = 0; y < size[1]; y++) {
-    for (int32_t column = 0; column < size[2]; column += LRS_LOGITS_BLOCK) {
+    for (int32_t column = 0; column < size[2]; column += LRS_BLOCK) {
       const int64_t place = lrs_row(raster, z, y) + column / 8;
       for (int32_t entry = 0; entry < entries; entry++) {
         const int32_t channel = entry / taps, tap = entry % taps;
@@ -214,9 +211,9 @@ void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const ui
         const uint32_t positive = bits_at(u[channel] + place + shift, dx), zero = bits_at(x[channel] + place + shift, dx);
         uint32_t within = ~(uint32_t)0;
         if (dx) memcpy(&within, raster->within[dx + LRS_MAX_REACH] + place, sizeof within);
-        expand(expansion, positive & within, ~(positive | zero) & within, trits + (size_t)entry * LRS_LOGITS_BLOCK);
+        kernels->expand(positive & within, ~(positive | zero) & within, trits + (size_t)entry * LRS_BLOCK);
       }
-      const int32_t left = size[2] - column < LRS_LOGITS_BLOCK ? size[2] - column : LRS_LOGITS_BLOCK;
+      const int32_t left = size[2] - column < LRS_BLOCK ? size[2] - column : LRS_BLOCK;
       for (int32_t class = 0; class < layer->channels; class ++) {
         kernels->logits(trits, layer->wide + (size_t)class * (size_t)entries, entries, (int16_t)layer->offset[class], block);
         int16_t *to = logits + (size_t)class * each + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2] + (size_t)column;

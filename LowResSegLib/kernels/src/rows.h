@@ -26,16 +26,9 @@ size_t lrs_first_scratch(const lrs_layer *layer);
 void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
                      const lrs_kernels *kernels, int32_t z, void *scratch);
 
-/* Trits of eight voxels for each byte of a plane. */
-typedef struct lrs_expansion {
-  int16_t bits[256][8];
-} lrs_expansion;
-void lrs_expansion_set(lrs_expansion *expansion);
-
 size_t lrs_logits_scratch(const lrs_layer *layer);
 /* Slice z of the logits, int16 [class][z][y][x], from the planes u and x of all incoming channels. */
 void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
-                      const uint8_t *const *x, const lrs_expansion *expansion, const lrs_kernels *kernels, int32_t z,
-                      int16_t *logits, void *scratch);
+                      const uint8_t *const *x, const lrs_kernels *kernels, int32_t z, int16_t *logits, void *scratch);
 
 #endif

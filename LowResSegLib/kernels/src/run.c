@@ -42,7 +42,6 @@ typedef struct run {
   state *states;
   uint8_t *memory;
   uint64_t bytes; /* of `memory` */
-  lrs_expansion *expansion;
   const uint8_t **u, **x; /* planes that the last layer reads */
   lrs_phase *phases;
   step *steps;
@@ -144,7 +143,7 @@ static void do_resize(void *context, int32_t phase, int64_t item, void *scratch)
 static void do_logits(void *context, int32_t phase, int64_t item, void *scratch) {
   const run *this = (const run *)context;
   const int32_t layer = this->steps[phase].layer;
-  lrs_logits_slice(&this->network->layers[layer], this->states[layer].raster, this->u, this->x, this->expansion,
+  lrs_logits_slice(&this->network->layers[layer], this->states[layer].raster, this->u, this->x,
                    this->kernels, (int32_t)item, this->logits, scratch);
 }
 
@@ -160,7 +159,6 @@ static void release(void *context) {
   free(this->rasters);
   free(this->states);
   lrs_release(this->memory);
-  free(this->expansion);
   free((void *)this->u);
   free((void *)this->x);
   free(this->phases);
@@ -229,10 +227,10 @@ static int32_t plan_memory(run *this, const int32_t shape[3]) {
   return LRS_DONE;
 }
 
-/* Bytes of masks and of the expansion. */
-static uint64_t other_memory(const run *this) {
-  uint64_t bytes = sizeof(lrs_expansion);
-  int32_t reach = this->network->margin[2];
+/* Bytes of all masks. */
+static uint64_t mask_memory(const run *this) {
+  const int32_t reach = this->network->margin[2];
+  uint64_t bytes = 0;
   for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_raster_memory(&this->rasters[i], reach);
   return bytes;
 }
@@ -350,7 +348,7 @@ uint64_t lrs_network_memory(const lrs_network *network, const int32_t shape[3], 
     if (layer->operation == LRS_TERNARY) own = lrs_convolution_scratch(&layer->lists, layer->channels, kernels->vector);
     if (scratch < own) scratch = own;
   }
-  const uint64_t bytes = this->bytes + other_memory(this) + scratch * (uint64_t)threads;
+  const uint64_t bytes = this->bytes + mask_memory(this) + scratch * (uint64_t)threads;
   release(this);
   return bytes;
 }
@@ -372,13 +370,11 @@ int32_t lrs_network_start(const lrs_network *network, const int32_t shape[3], co
   if (!this) return LRS_NO_MEMORY;
   this->grid = grid;
   this->logits = logits;
-  const uint64_t held = this->bytes + other_memory(this);
+  const uint64_t held = this->bytes + mask_memory(this);
   int32_t status = LRS_NO_MEMORY;
   size_t scratch = 0;
   this->memory = this->bytes <= SIZE_MAX ? (uint8_t *)lrs_allocate((size_t)this->bytes) : NULL;
-  this->expansion = (lrs_expansion *)malloc(sizeof *this->expansion);
-  if (!this->memory || !this->expansion) goto failed;
-  lrs_expansion_set(this->expansion);
+  if (!this->memory) goto failed;
   for (int32_t i = 0; i < this->raster_count; i++) {
     if (lrs_raster_masks(&this->rasters[i], network->margin[2]) != LRS_DONE) goto failed;
   }
