@@ -166,8 +166,9 @@ class LowResSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         elif run.cancelled:
             self.ui.statusLabel.text = _("Cancelled; the scene is unchanged.")
         else:
-            seconds = (run_record(run.segmentation) or {})["seconds"]["total"]
-            self.ui.statusLabel.text = _("Done in {seconds:.1f} seconds.").format(seconds=seconds)
+            record = run_record(run.segmentation) or {}
+            done = _("Done in {seconds:.1f} seconds.").format(seconds=record["seconds"]["total"])
+            self.ui.statusLabel.text = " ".join([done, *record["warnings"]])
             if self._parameterNode is not None:
                 self._parameterNode.outputSegmentation = run.segmentation
         self._refresh()

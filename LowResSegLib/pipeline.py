@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +9,23 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from LowResSegLib import engine
+from LowResSegLib import engine, kernels
 from LowResSegLib.errors import Cancelled, InputError
-from LowResSegLib.model import Model, load_model
-from LowResSegLib.reconstruction import reconstruct
-from LowResSegLib.sampling import sample
+from LowResSegLib.inference import label, sample_passes
+from LowResSegLib.memory import peak_memory_mb, plan_memory
+from LowResSegLib.model import MODALITIES, Model, load_model
 from LowResSegLib.version import __version__
-from LowResSegLib.volume import Volume
+from LowResSegLib.volume import Volume, check_scan
 
 NOTICE = "For research use only. Not for diagnosis or treatment."
 
-# Share of the whole run that each step is expected to take, for the progress bar.
-_SHARES = {"model": 0.02, "sampling": 0.18, "network": 0.6, "reconstruction": 0.2}
+# Share of the whole run that is done when a step begins, for the progress bar. Network and reconstruction take turns
+# where the run goes slab by slab; their shares are those of both together.
+_BEGINS = {"model": 0.0, "sampling": 0.02, "network": 0.2, "reconstruction": 0.2}
+_ENDS = {"model": 0.02, "sampling": 0.2, "network": 1.0, "reconstruction": 1.0}
+
+# A CT has voxels of air, below _AIR in HU; one of a part inside the body has voxels of fat, below _FAT.
+_AIR, _FAT = -900, -100
 
 Progress = Callable[[str, float], None]
 Cancel = Callable[[], bool]
@@ -32,62 +36,31 @@ class _Steps:
 
     def __init__(self, progress: Optional[Progress], cancel: Optional[Cancel]) -> None:
         self.progress, self.cancel = progress, cancel
-        self.seconds: dict[str, float] = {}
+        self.seconds = dict.fromkeys(_BEGINS, 0.0)
         self.began = self.last = time.perf_counter()
-        self.done = 0.0
+        self.current = "model"
 
-    def report(self, name: str) -> Callable[[float], None]:
-        """A function that takes the share of step `name` that is done."""
+    def report(self, name: str, share: float) -> None:
+        """Step `name` is being worked on, and `share` of it is done."""
+        if name != self.current:
+            self._close()
+            self.current = name
+        if self.cancel is not None and self.cancel():
+            raise Cancelled("The run was cancelled.")
+        if self.progress is not None:
+            self.progress(name, min(1.0, _BEGINS[name] + (_ENDS[name] - _BEGINS[name]) * share))
 
-        def step(share: float) -> None:
-            if self.cancel is not None and self.cancel():
-                raise Cancelled("The run was cancelled.")
-            if self.progress is not None:
-                self.progress(name, min(1.0, self.done + _SHARES[name] * share))
+    def finish(self) -> dict[str, float]:
+        """The run is done; returns the seconds of each step, and of all."""
+        self._close()
+        if self.progress is not None:
+            self.progress("done", 1.0)
+        return {name: round(value, 4) for name, value in {**self.seconds, "total": self.last - self.began}.items()}
 
-        step(0.0)
-        return step
-
-    def finish(self, name: str) -> None:
-        """Close step `name`."""
+    def _close(self) -> None:
         now = time.perf_counter()
-        self.seconds[name] = round(now - self.last, 4)
+        self.seconds[self.current] += now - self.last
         self.last = now
-        self.done += _SHARES[name]
-
-
-def peak_memory_mb() -> float:
-    """Largest memory of this process so far, in MB; a process that has run before may report an earlier peak."""
-    if sys.platform == "win32":
-        return _peak_memory_windows() / 1e6
-    if sys.platform == "linux":
-        # Not getrusage: what that tells is handed on from a parent process to its child.
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            peaks = [line.split()[1] for line in status if line.startswith("VmHWM:")]
-        if peaks:
-            return int(peaks[0]) * 1024 / 1e6
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def _peak_memory_windows() -> int:
-    import ctypes
-    from ctypes import wintypes
-
-    names = ["PeakWorkingSetSize", "WorkingSetSize", "a", "b", "c", "d", "PagefileUsage", "PeakPagefileUsage"]
-
-    class Counters(ctypes.Structure):
-        _fields_ = [("cb", wintypes.DWORD), ("PageFaultCount", wintypes.DWORD), *((n, ctypes.c_size_t) for n in names)]
-
-    counters = Counters(cb=ctypes.sizeof(Counters))
-    windll = ctypes.windll  # type: ignore[attr-defined]
-    windll.kernel32.GetCurrentProcess.restype = wintypes.HANDLE
-    windll.psapi.GetProcessMemoryInfo(
-        wintypes.HANDLE(windll.kernel32.GetCurrentProcess()), ctypes.byref(counters), counters.cb
-    )
-    return int(counters.PeakWorkingSetSize)
 
 
 def segment(
@@ -98,26 +71,33 @@ def segment(
     *,
     backend: str = "auto",
     threads: Optional[int] = None,
+    not_a_labelmap: bool = False,
+    max_memory: Optional[float] = None,
 ) -> tuple[Volume, dict[str, Any]]:
     """Segment a volume.
 
     Args:
-        volume: the scan, of any orientation and spacing.
+        volume: the scan, of any orientation and spacing; CT in Hounsfield units.
         model: name of an installed model, a model file, or a model.
         progress: called with the name of the step and the share of the whole run that is done, 0 to 1.
         cancel: asked again and again; where it returns true, the run ends with `Cancelled`. ONNX Runtime cannot
             be stopped inside the network.
         backend: `auto`, or one of `engine.BACKENDS`.
-        threads: at most so many for the network; None means all cores. The numpy backend leaves threads to numpy,
+        threads: at most so many; None means all cores. The numpy backend leaves threads to numpy,
             and its record says null.
+        not_a_labelmap: the volume is a scan, although it looks like a labelmap, as pictures of phantoms do.
+        max_memory: MB that this process may hold, with everything that it holds already; None means no limit. The
+            run goes slab by slab where it has to, and where `backend` is `auto` it may take another one.
 
     Returns:
         The labelmap (uint8, with the volume's own geometry), and the run record: a dict for JSON with `model`,
-        `backend`, `labels` (name, value, volume_ml and more of each structure), `seconds` (of each step, and
-        `total`), `peak_memory_mb` and what else describes the run. It names no person and no file.
+        `backend`, `labels` (name, value, volume_ml and more of each structure), `warnings` (sentences, where the
+        scan does not seem to be of the model's modality), `seconds` (of each step, and `total`), `peak_memory_mb` and
+        what else describes the run. It names no person and no file.
 
     Raises:
-        InputError: the volume cannot be segmented.
+        InputError: the volume cannot be segmented: it is no scan (see `volume.check_scan`), or does not fit the model
+            or `max_memory`.
         ModelError: the model is unknown or refused.
         BackendError: the backend is not available.
         Cancelled: `cancel` returned true.
@@ -125,20 +105,39 @@ def segment(
     if threads is not None and threads < 1:
         raise InputError(f"The number of threads is at least 1, not {threads}.")
     steps = _Steps(progress, cancel)
-    steps.report("model")
+    steps.report("model", 0.0)
     network = load_model(model)
     chosen = engine.choose_backend(backend)
-    steps.finish("model")
-    low = sample(volume, network.grid, network.normalisation, steps.report("sampling"))
-    steps.finish("sampling")
-    logits = engine.run(network.plan, low.grid, chosen, threads, steps.report("network"))
-    steps.finish("network")
-    labelmap = volume.with_array(reconstruct(logits, low, steps.report("reconstruction")))
-    steps.finish("reconstruction")
-    if progress is not None:
-        progress("done", 1.0)
-    used = threads if chosen == "onnxruntime" else None
-    return labelmap, _record(labelmap, network, chosen, used, low.grid.shape, steps)
+    steps.report("sampling", 0.0)
+    check_scan(volume, not_a_labelmap)
+    warnings = _warnings(volume, network)
+    thickness = None
+    if max_memory is not None:
+        wanted = (chosen,) if backend != "auto" else engine.available_backends()
+        chosen, thickness = plan_memory(network, volume, wanted, threads, max_memory)
+    passes = sample_passes(volume, network, lambda share: steps.report("sampling", share), threads)
+    labelmap = volume.with_array(label(network, passes, chosen, threads, thickness, steps.report))
+    seconds = steps.finish()
+    return labelmap, {
+        **_record(labelmap, network, chosen, threads, passes[0].grid.shape, warnings),
+        "slab_slices": thickness,
+        "seconds": seconds,
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+    }
+
+
+def _warnings(volume: Volume, model: Model) -> list[str]:
+    """Say where a scan does not seem to be of the model's modality; neither header nor values are sure to tell."""
+    least, known = float(volume.array.min()), volume.modality in MODALITIES
+    if known and volume.modality != model.modality:
+        but = f"the scan is {volume.modality} by its DICOM header"
+    elif model.normalisation.window and model.modality == "CT" and least > _FAT:
+        but = f"the scan's lowest value, {least:g}, is too high for a CT in Hounsfield units"
+    elif model.modality != "CT" and not known and least <= _AIR:
+        but = f"the scan's lowest value, {least:g}, is that of a CT in Hounsfield units"
+    else:
+        return []
+    return [f"The model {model.name} is for {model.modality}, but {but}; its labels are probably wrong."]
 
 
 def _record(
@@ -147,9 +146,11 @@ def _record(
     backend: str,
     threads: Optional[int],
     grid: tuple[int, ...],
-    steps: _Steps,
+    warnings: list[str],
 ) -> dict[str, Any]:
-    counts = np.bincount(labelmap.array.ravel(), minlength=len(model.labels))
+    counts = np.zeros(len(model.labels), np.int64)
+    for plane in labelmap.array:  # all at once would be copied into 8 bytes a voxel
+        counts += np.bincount(plane.ravel(), minlength=len(counts))
     labels = [
         {**label.to_dict(), "volume_ml": round(float(counts[label.value]) * labelmap.voxel_volume_ml, 4)}
         for label in model.labels
@@ -162,12 +163,14 @@ def _record(
         "model_sha256": model.digest,
         "model_limits": model.card.get("limits", ""),
         "backend": backend,
-        "threads": threads,
+        "threads": None if backend == "numpy" else threads or engine.cores(),
+        "instruction_set": kernels.instruction_sets()[-1] if backend == "native" else None,
+        "passes": model.passes,
         "shape": list(labelmap.array.shape[::-1]),
         "spacing_mm": list(labelmap.spacing),
         "grid_shape": list(grid[::-1]),
         "grid_spacing_mm": model.grid.spacing,
+        "window_hu": list(model.normalisation.window) if model.normalisation.window else None,
         "labels": labels,
-        "seconds": {**steps.seconds, "total": round(steps.last - steps.began, 4)},
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "warnings": warnings,
     }

@@ -2,16 +2,19 @@
 
 Logits are interpolated linearly in fixed point and the class with the largest one wins, slab by slab, so that no
 full-size array of class values ever exists. Places are rounded to 1/64 of a grid voxel; the weights then have 6 bits on
-each axis and logits 13, so sums are exact in int32, and equal ones are ties, which go to the lower label.
+each axis and logits 13, so sums are exact in int32, and equal ones are ties, which go to the lower label. Where the
+native kernels are there, they do it; numpy's way is what their labels are compared with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 import numpy as np
 
+from LowResSegLib import kernels
+from LowResSegLib.kernels.reconstruct import reconstruct as reconstruct_natively
 from LowResSegLib.sampling import LowResolution
 
 _BITS = 6
@@ -51,36 +54,91 @@ def _extent(occupied: np.ndarray, before: np.ndarray) -> slice:
     return slice(inside[0], inside[-1] + 1) if len(inside) else slice(0, 0)
 
 
-def reconstruct(logits: np.ndarray, low: LowResolution, step: Optional[Callable[[float], None]] = None) -> np.ndarray:
+def reconstruct(
+    logits: np.ndarray,
+    low: LowResolution,
+    step: Optional[Callable[[float], None]] = None,
+    threads: Optional[int] = None,
+) -> np.ndarray:
     """Labelmap on the source grid.
 
     Args:
         logits: int16 (classes, z, y, x) on `low.grid`, of magnitude up to 4095.
         low: what `sampling.sample` made of the volume.
         step: called with the share that is done, 0 to 1; may raise to stop.
+        threads: at most so many for the native kernels; None means all cores.
 
     Returns:
         uint8 array of the volume's own shape and axes.
     """
+    labels = empty_labels(low)
+    reconstruct_slab(logits, low, 0, low.grid.shape[0], labels, step, threads)
+    return labels
+
+
+def empty_labels(low: LowResolution) -> np.ndarray:
+    """An array of the volume's own shape and axes for its labels, uint8."""
+    shape = low.orientation.undo(np.broadcast_to(np.uint8(0), low.source_shape)).shape
+    return np.zeros(shape, np.uint8)
+
+
+def reconstruct_slab(
+    logits: np.ndarray,
+    low: LowResolution,
+    first: int,
+    end: int,
+    labels: np.ndarray,
+    step: Optional[Callable[[float], None]] = None,
+    threads: Optional[int] = None,
+) -> None:
+    """Labels of the voxels whose nearest slice of the grid before them is `first` to `end` - 1.
+
+    Args:
+        logits: int16 (classes, z, y, x) of these slices, and of the one behind them if there is one.
+        low, step, threads: see `reconstruct`.
+        first, end: slices of `low.grid`.
+        labels: what `empty_labels` gave; these voxels are written.
+    """
+    (before, weight), *others = (
+        positions(n, s, m, low.spacing) for n, s, m in zip(low.source_shape, low.source_spacing, low.size)
+    )
     report = step or (lambda share: None)
-    logits = logits[(slice(None), *(slice(0, n) for n in low.size))]
-    result = np.zeros(low.source_shape, np.uint8)
-    axes = [positions(n, s, m, low.spacing) for n, s, m in zip(low.source_shape, low.source_spacing, low.size)]
+    start, stop = np.searchsorted(before, (first, end))
+    if start == stop:  # slices of padding, or of a grid that is finer than the volume
+        report(1.0)
+        return
+    places = [(before[start:stop] - first, weight[start:stop]), *others]
+    used = (min(logits.shape[1], low.size[0] - first), *low.size[1:])
+    target = low.orientation.apply(labels)[start:stop]
+    method = reconstruct_natively if kernels.available() else reconstruct_in_numpy
+    method(logits, used, places, target, report, threads)
+
+
+def reconstruct_in_numpy(
+    logits: np.ndarray,
+    used: tuple[int, ...],
+    places: Sequence[tuple[np.ndarray, np.ndarray]],
+    labels: np.ndarray,
+    step: Callable[[float], None],
+    threads: Optional[int] = None,
+) -> None:
+    """What `kernels.reconstruct.reconstruct` does, slice by slice; see there. `threads` is left to numpy."""
+    logits = logits[(slice(None), *(slice(0, n) for n in used))]
     # Where all neighbours of a voxel are background, it is background: certain, since sums are exact.
     labelled = logits.argmax(0) > 0
-    box = [_extent(labelled.any(axis=tuple(a for a in range(3) if a != axis)), axes[axis][0]) for axis in range(3)]
+    box = [_extent(labelled.any(axis=tuple(a for a in range(3) if a != axis)), places[axis][0]) for axis in range(3)]
     (z_before, z_weight), (y_before, y_weight), (x_before, x_weight) = (
-        (before[part], weight[part]) for (before, weight), part in zip(axes, box)
+        (before[part], weight[part].astype(np.int32)) for (before, weight), part in zip(places, box)
     )
-    region = result[tuple(box)]
+    labels[...] = 0
+    region = labels[tuple(box)]
     rows: dict[int, np.ndarray] = {}  # grid slices, already interpolated along y and x
     for z, (before, weight) in enumerate(zip(z_before, z_weight)):
-        wanted = {int(before), int(min(before + 1, low.size[0] - 1))}
+        wanted = {int(before), int(min(before + 1, used[0] - 1))}
         rows = {index: values for index, values in rows.items() if index in wanted}
         for index in wanted - set(rows):
             plane = logits[:, index].astype(np.int32)
             rows[index] = _between(_between(plane, y_before, y_weight, 1), x_before, x_weight, 2)
         first, second = rows[int(before)], rows[max(wanted)]
         region[z] = (first * (_ONE - weight) + second * weight).argmax(0)
-        report((z + 1) / len(z_before))
-    return np.ascontiguousarray(low.orientation.undo(result))
+        step((z + 1) / len(z_before))

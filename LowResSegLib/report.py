@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -42,7 +42,12 @@ def volume_table(record: Mapping[str, Any]) -> str:
 
 
 def write_sheet(
-    path: Union[str, Path], image: Volume, labelmap: Volume, labels: Sequence[Label], title: str = ""
+    path: Union[str, Path],
+    image: Volume,
+    labelmap: Volume,
+    labels: Sequence[Label],
+    title: str = "",
+    window: Optional[Sequence[float]] = None,
 ) -> None:
     """Write a PNG sheet: three axial, coronal and sagittal slices with the labels in colour over the scan.
 
@@ -56,6 +61,7 @@ def write_sheet(
         labelmap: Whole numbers on the same grid.
         labels: Names and colours; value 0 is not drawn, a value without a label neither.
         title: Line at the top.
+        window: The values that become black and white; None takes the range of the scan without its outliers.
 
     Raises:
         InputError: The two are not of one shape, or the file cannot be written.
@@ -71,8 +77,11 @@ def write_sheet(
     figure = Figure(figsize=(12, 10), facecolor="black")
     FigureCanvasAgg(figure)
     axes = figure.subplots(3, 3, gridspec_kw={"left": 0.01, "right": 0.73, "top": 0.94, "bottom": 0.03, "wspace": 0.02})
+    black, white = _window(image.array) if window is None else window
     for plot, view in zip(axes.ravel(), _views(image, labelmap)):
-        _draw(plot, view, _window(image.array), _colors(labels))
+        if window is not None:  # clipped first, as for the network: what is drawn is interpolated
+            view = view._replace(gray=np.clip(view.gray, black, white))
+        _draw(plot, view, (black, white), _colors(labels))
     handles = [Patch(color=np.divide(label.color, 255), label=label.name) for label in labels]
     place: dict[str, Any] = {"loc": "center left", "bbox_to_anchor": (0.74, 0.5)}
     legend = figure.legend(handles=handles, frameon=False, labelcolor="white", **place)

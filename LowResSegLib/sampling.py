@@ -1,8 +1,8 @@
 """From a volume to the network's low-resolution grid: orientation, antialiased resampling, normalisation.
 
 The grid keeps the scan's own axes, turned and flipped to the model's nearest orientation, so nothing oblique is
-interpolated and the 48 reoriented copies of a scan give bit-identical grids. Only numpy's elementwise float32
-arithmetic in a fixed order is used: the result does not depend on the number of threads or on a BLAS.
+interpolated and the 48 reoriented copies of a scan give bit-identical grids. Only elementwise float32 arithmetic in a
+fixed order is used, by numpy or the native kernels: the result does not depend on the number of threads or on a BLAS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import Optional
 
 import numpy as np
 
+from LowResSegLib import kernels
 from LowResSegLib.errors import InputError
+from LowResSegLib.kernels.order import ranked
+from LowResSegLib.kernels.resample import resample as resample_natively
 from LowResSegLib.volume import Volume
 
 # Patient direction (LPS) that each letter of an orientation code points to.
@@ -78,7 +81,8 @@ class Normalisation:
 
     `foreground`: for MRI, whose intensities have no unit: `low` and `high` percentiles of the scan give its range,
     what lies above `threshold` of the range is foreground, and the `reference` percentile of that becomes `level`.
-    `window`: for CT: `low` and `high` in HU become 0 and 127.
+    `window`: for CT: `low` and `high` in HU become 0 and 127. What lies beyond becomes the nearer end, voxel by voxel,
+    before voxels are averaged.
     """
 
     kind: str = "foreground"
@@ -99,21 +103,30 @@ class Normalisation:
         _check_number("The reference percentile", self.reference, 0, 100)
         _check_number("The level", self.level, 1, 127)
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
+    @property
+    def window(self) -> Optional[tuple[float, float]]:
+        """The ends of the window in HU; None where the range is the scan's own."""
+        return (self.low, self.high) if self.kind == "window" else None
+
+    def apply(self, image: np.ndarray, threads: Optional[int] = None) -> np.ndarray:
         """Integers 0 to 127 (uint8) of a float32 array; raises InputError where all its values are the same."""
         if self.kind == "window":
             low, scale = np.float32(self.low), np.float32(127.0 / (self.high - self.low))
         else:
-            low, high = np.percentile(image, [self.low, self.high], method="lower").astype(np.float32)
-            foreground = image[image > low + np.float32(self.threshold) * (high - low)]
-            reference = (
-                np.float32(np.percentile(foreground, self.reference, method="lower")) if foreground.size else low
-            )
+            low, high = ranked(image, [_rank(self.low, image.size), _rank(self.high, image.size)], threads)
+            above = int(np.count_nonzero(image > low + np.float32(self.threshold) * (high - low)))
+            wanted = image.size - above + _rank(self.reference, above)  # of the foreground, which sorting puts last
+            reference = ranked(image, [wanted], threads)[0] if above else low
             # Resampling rounds, so a constant image has a range of a few units in the last place.
             if not reference - low > 1e-5 * max(abs(reference), abs(low)):
                 raise InputError("The image has nearly the same value everywhere; there is nothing to segment.")
             scale = np.float32(self.level) / (reference - low)
         return np.clip(np.rint((image - low) * scale), 0, 127).astype(np.uint8)
+
+
+def _rank(percent: float, count: int) -> int:
+    """The place of a percentile among sorted values, the lower one of two."""
+    return math.floor(percent / 100 * (count - 1))
 
 
 @dataclass(frozen=True)
@@ -159,14 +172,17 @@ def orientation_to(volume: Volume, code: str) -> Orientation:
     return best[1]
 
 
-def _taps(source: int, target: int, ratio: float) -> tuple[np.ndarray, np.ndarray]:
+def _taps(source: int, target: int, ratio: float, aside: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """Source indices and float32 weights, each (target, taps), of a triangle filter as wide as it must be.
 
     `ratio` is target spacing over source spacing. Going down it smooths over one target voxel each way; going up
-    it is linear interpolation. At the ends the weights that fall outside are shared among the others.
+    it is linear interpolation. At the ends the weights that fall outside are shared among the others. Target voxels
+    lie further on by `aside` of a voxel, but not beyond the source's last centre.
     """
     radius = max(ratio, 1.0)
-    centre = (np.arange(target) + 0.5) * ratio - 0.5
+    centre = (np.arange(target) + 0.5 + aside) * ratio - 0.5
+    if aside:
+        centre = np.minimum(centre, source - 1)
     first = np.ceil(centre - radius - 1e-9).astype(np.int64)
     index = first[:, None] + np.arange(int(2 * radius) + 2)
     weight = np.maximum(0.0, 1.0 - np.abs(index - centre[:, None]) / radius)
@@ -186,20 +202,58 @@ def _along_last_but_one(array: np.ndarray, index: np.ndarray, weight: np.ndarray
 
 
 def resample(
-    array: np.ndarray, ratios: tuple[float, ...], size: tuple[int, ...], step: Callable[[float], None]
+    array: np.ndarray,
+    ratios: tuple[float, ...],
+    size: tuple[int, ...],
+    step: Callable[[float], None],
+    window: Optional[tuple[float, float]] = None,
+    threads: Optional[int] = None,
+    aside: float = 0.0,
 ) -> np.ndarray:
-    """Antialiased resampling of a (z, y, x) array to float32 of `size`, one output slice at a time."""
-    (iz, wz), (iy, wy), (ix, wx) = (_taps(n, m, r) for n, m, r in zip(array.shape, size, ratios))
-    result = np.empty(size, np.float32)
-    for z in range(size[0]):
+    """Antialiased resampling of a (z, y, x) array to float32 of `size`, on a grid `aside` of a voxel further on.
+
+    With a `window`, voxels beyond its ends are taken for its ends. If they were averaged as they are, metal (30000 HU)
+    would brighten the tissue around it, and the padding outside the scanner's field of view (-3024 HU) would darken
+    the skin beside it.
+    """
+    taps = [_taps(n, m, ratio, aside) for n, m, ratio in zip(array.shape, size, ratios)]
+    if kernels.available():
+        return resample_natively(array, taps, window, step, threads)
+    return resample_in_numpy(array, taps, window, step)
+
+
+def resample_in_numpy(
+    array: np.ndarray,
+    taps: list[tuple[np.ndarray, np.ndarray]],
+    window: Optional[tuple[float, float]],
+    step: Callable[[float], None],
+) -> np.ndarray:
+    """What `resample` does, one output slice at a time; the native kernel gives the same bits."""
+    limits = None if window is None else np.array(window, np.float32)
+    (iz, wz), (iy, wy), (ix, wx) = taps
+    result = np.empty((len(iz), len(iy), len(ix)), np.float32)
+    for z in range(len(iz)):
         plane = np.zeros(array.shape[1:], np.float32)
         for source, weight in zip(iz[z], wz[z]):
             if weight:
-                plane += array[source].astype(np.float32) * weight
+                values = array[source].astype(np.float32)
+                if limits is not None:
+                    np.clip(values, limits[0], limits[1], out=values)
+                plane += values * weight
         rows = _along_last_but_one(plane, iy, wy)
         result[z] = _along_last_but_one(np.ascontiguousarray(rows.T), ix, wx).T
-        step((z + 1) / size[0])
+        step((z + 1) / len(iz))
     return result
+
+
+def _check_window(array: np.ndarray, window: tuple[float, float]) -> None:
+    """Refuse a scan all of which would become one end of the window."""
+    least, most = float(array.min()), float(array.max())
+    if most <= window[0] or least >= window[1]:
+        raise InputError(
+            f"All voxels ({least:g} to {most:g}) lie beyond the model's window of {window[0]:g} to {window[1]:g} HU; "
+            "check that the scan is a CT in Hounsfield units."
+        )
 
 
 def sample(
@@ -207,6 +261,8 @@ def sample(
     grid: GridSettings,
     normalisation: Normalisation,
     step: Optional[Callable[[float], None]] = None,
+    threads: Optional[int] = None,
+    aside: float = 0.0,
 ) -> LowResolution:
     """A volume on a model's grid.
 
@@ -215,10 +271,12 @@ def sample(
         grid: of the model.
         normalisation: of the model.
         step: called with the share that is done, 0 to 1; may raise to stop.
+        threads: at most so many for the native kernels; None means all cores.
+        aside: the grid lies further on along each of its axes by this much of a voxel, 0 to 0.5.
 
     Raises:
-        InputError: all values are nearly the same, or are so large that float32 cannot hold them, or the volume is
-            far larger than anything that a model is made for.
+        InputError: all values are nearly the same or beyond one end of the model's window, or are so large that
+            float32 cannot hold them, or the volume is far larger than anything that a model is made for.
     """
     orientation = orientation_to(volume, grid.orientation)
     source = orientation.apply(volume.array)
@@ -234,11 +292,14 @@ def sample(
             f"The volume is {extent} mm large, too large for the model's grid of {grid.spacing:g} mm; check the "
             "spacing in its header, or crop it."
         )
+    window = normalisation.window
+    if window is not None:
+        _check_window(source, window)
     ratios = tuple(target_spacing / s for s in source_spacing)
     with np.errstate(over="ignore", invalid="ignore"):
-        image = resample(source, ratios, size, step or (lambda share: None))
+        image = resample(source, ratios, size, step or (lambda share: None), window, threads, aside)
     if not np.isfinite(image).all():
         raise InputError("The image has values that are not finite numbers or are too large; repair them first.")
     padded = [(0, -n % grid.divisor) for n in size]
-    levels = np.pad(normalisation.apply(image), padded)
+    levels = np.pad(normalisation.apply(image, threads), padded)
     return LowResolution(levels, size, orientation, source.shape, source_spacing, target_spacing)

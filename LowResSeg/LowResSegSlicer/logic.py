@@ -60,6 +60,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         finished: Optional[Callable[[Run], None]] = None,
         backend: str = "auto",
         threads: Optional[int] = None,
+        not_a_labelmap: bool = False,
     ) -> Any:
         """Segment a volume node into a segmentation node.
 
@@ -74,15 +75,17 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
             finished: called with the `Run` when it has ended; not used with wait.
             backend: as in `LowResSegLib.segment`.
             threads: at most so many for the network; None means all cores.
+            not_a_labelmap: the volume is a scan, although it looks like a labelmap, as pictures of phantoms do.
 
         Raises:
             LowResSegError: the volume, the model or the backend cannot be used; the text says what to do.
         """
         volume = volume_from_node(volumeNode)
+        options: dict[str, Any] = {"backend": backend, "threads": threads, "not_a_labelmap": not_a_labelmap}
         if wait:
-            labelmap, record = segment(volume, model, progress, backend=backend, threads=threads)
+            labelmap, record = segment(volume, model, progress, **options)
             return segmentation_from_labelmap(labelmap.array, record, volumeNode, outputNode)
-        job = self._worker.submit(volume, model=model, backend=backend, threads=threads)
+        job = self._worker.submit(volume, model=model, **options)
         run = self._run = Run(job, volumeNode, outputNode, progress, finished)
         self._follow(run)
         return run

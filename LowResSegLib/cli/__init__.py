@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Optional
 
-from LowResSegLib.cli import dicom, models, segment, train, worker
+from LowResSegLib.cli import bench, dicom, models, segment, train, worker
 from LowResSegLib.cli.batch import OUT_OF_MEMORY
 from LowResSegLib.cli.progress import say
 from LowResSegLib.errors import LowResSegError
@@ -26,6 +26,7 @@ COMMANDS: list[Callable[[Any], None]] = [
     dicom.add,
     models.add_list,
     models.add_info,
+    bench.add,
     train.add_train,
     train.add_export,
     worker.add,

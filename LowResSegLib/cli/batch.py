@@ -54,6 +54,7 @@ class Result:
             "status": self.status,
             "seconds": round(self.seconds, 4),
             "error": self.error,
+            "warnings": self.record["warnings"] if self.record else [],
             "outputs": list(self.outputs),
             "volumes_ml": None if labels is None else {label["name"]: label["volume_ml"] for label in labels},
         }

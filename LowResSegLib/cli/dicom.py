@@ -14,7 +14,6 @@ from LowResSegLib.volume import (
     Label,
     Series,
     Volume,
-    check_scan,
     find_series,
     list_series,
     read_series,
@@ -73,15 +72,13 @@ def source(args: argparse.Namespace, path: Path) -> Optional[Series]:
 
 
 def read(series: Series, path: Path) -> Volume:
-    """Read a series that `source` gave, and refuse what is no scan, as `read_scan` does for files.
+    """Read a series that `source` gave, as `read_scan` does files.
 
     Raises:
         InputError: One sentence that names the path.
     """
     with naming(path):
-        volume = read_series(series)
-        check_scan(volume)
-    return volume
+        return read_series(series)
 
 
 def write_segmentation_object(path: Path, labelmap: Volume, record: dict[str, Any], series: Series) -> None:

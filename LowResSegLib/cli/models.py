@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+import platform
+from collections.abc import Sequence
+from typing import Any, Union
 
+from LowResSegLib import kernels
 from LowResSegLib.cli.progress import say
+from LowResSegLib.engine import available_backends
 from LowResSegLib.errors import ModelError
 from LowResSegLib.model import Model, available_models, load_model
+from LowResSegLib.version import __version__
 
 
 def add_list(commands: Any) -> None:
@@ -20,8 +25,8 @@ def add_list(commands: Any) -> None:
 
 def add_info(commands: Any) -> None:
     """Add `info`."""
-    command = commands.add_parser("info", help="show the card of a model")
-    command.add_argument("model", metavar="MODEL", help="a name that `lowresseg models` lists, or a file")
+    command = commands.add_parser("info", help="show the card of a model, or, without one, what is installed here")
+    command.add_argument("model", metavar="MODEL", nargs="?", help="a name that `lowresseg models` lists, or a file")
     command.add_argument("--json", action="store_true", help="print a JSON object")
     command.set_defaults(run=_info)
 
@@ -45,6 +50,14 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _info(args: argparse.Namespace) -> int:
+    if args.model is None:
+        found = _installation()
+        if args.json:
+            print(json.dumps(found, indent=1))
+        else:
+            lines = {key: value if isinstance(value, str) else ", ".join(value) for key, value in found.items()}
+            print_table([(key.replace("_", " "), line) for key, line in lines.items()])
+        return 0
     model = load_model(args.model)
     if args.json:
         print(json.dumps(_description(model), indent=1))
@@ -55,6 +68,19 @@ def _info(args: argparse.Namespace) -> int:
     codes = [(label, f"{label.type.scheme} {label.type.value}" if label.type else "") for label in model.labels]
     print_table([("value", "structure", "code"), *((str(label.value), label.name, code) for label, code in codes)])
     return 0
+
+
+def _installation() -> dict[str, Union[str, Sequence[str]]]:
+    """What there is to run with; the native kernels, or why there are none."""
+    found: dict[str, Union[str, Sequence[str]]] = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "backends": available_backends(),
+    }
+    if kernels.available():
+        return {**found, "native_kernels": kernels.library()._name, "instruction_sets": kernels.instruction_sets()}
+    return {**found, "native_kernels": f"none: {kernels.why_not()}"}
 
 
 def _description(model: Model) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
 
-from LowResSegLib.cli import dicom
+from LowResSegLib.cli import dicom, limits
 from LowResSegLib.cli.batch import DONE, Result, exit_status, report_writer, run_cases, summary_table
 from LowResSegLib.cli.cases import ALL, Case, frame_argument, plan_cases, shard_argument, shared
 from LowResSegLib.cli.outputs import OutputFolder
@@ -22,6 +22,7 @@ from LowResSegLib.model import Model, load_model
 from LowResSegLib.pipeline import Progress, segment
 from LowResSegLib.report import volume_table, write_sheet
 from LowResSegLib.volume import Label, Volume, read_scan, replacing, write_labelmap, write_segmentation
+from LowResSegLib.volume.reading import refusing
 
 # The part of the whole run that reading and the segmentation take, for the progress; the rest is writing.
 _READ, _SEGMENTED = 0.05, 0.85
@@ -50,8 +51,8 @@ def add(commands: Any) -> None:
     )
     command.add_argument("-o", "--output", metavar="FOLDER", type=_folder, required=True, help="made if it is missing")
     command.add_argument("--model", metavar="NAME|FILE", default="brain", help="default: %(default)s")
-    command.add_argument("--backend", metavar="NAME", default="auto", help="auto (default), onnxruntime or numpy")
-    command.add_argument("--threads", metavar="N", type=_threads, help="at most so many; default: all cores")
+    command.add_argument("--backend", metavar="NAME", default="auto", help="auto (default), native, onnxruntime or numpy")
+    command.add_argument("--threads", metavar="N", type=threads_argument, help="at most so many; default: all cores")
     command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     command.add_argument("--skip-existing", action="store_true", help="leave out inputs whose results are all there")
     command.add_argument(
@@ -72,6 +73,12 @@ def add(commands: Any) -> None:
         action="store_true",
         help="replace voxels that are NaN or infinite by the lowest finite value; the run record says how many",
     )
+    command.add_argument(
+        "--not-a-labelmap",
+        action="store_true",
+        help="segment scans that are taken for labelmaps, such as pictures of phantoms",
+    )
+    limits.add_argument(command)
     command.add_argument("--report", metavar="FILE", type=Path, help="append a JSON line as each input ends")
     command.add_argument(
         "--json", action="store_true", help="print the run record instead of the table; of several inputs a list"
@@ -161,18 +168,24 @@ def _segment(
             output.new(f"{case.stem}{ending}")  # refuses before the work what could not be written after it
         progress("reading", 0.0)
         source = dicom.source(args, case.path)
+        limits.check_memory(args.max_memory, case.path, source)
         if source is None:
-            volume, replaced = read_scan(case.path, case.frame, args.replace_nonfinite)
+            volume, replaced = read_scan(case.path, case.frame, args.replace_nonfinite, args.not_a_labelmap)
         else:
             volume, replaced = dicom.read(source, case.path), 0
         reading = time.perf_counter() - began
-        labelmap, record = segment(
-            volume,
-            model,
-            lambda step, fraction: progress(step, _READ + (_SEGMENTED - _READ) * fraction),
-            backend=args.backend,
-            threads=args.threads,
-        )
+        with refusing(case.path):
+            labelmap, record = segment(
+                volume,
+                model,
+                lambda step, fraction: progress(step, _READ + (_SEGMENTED - _READ) * fraction),
+                backend=args.backend,
+                threads=args.threads,
+                not_a_labelmap=args.not_a_labelmap,
+                max_memory=args.max_memory,
+            )
+        for warning in record["warnings"]:
+            say(f"{case.path}: {warning[:1].lower()}{warning[1:]}")
         if case.frame is not None:
             record["frame"] = case.frame
         if args.replace_nonfinite:
@@ -199,7 +212,8 @@ def _write(output: OutputFolder, stem: str, volume: Volume, labelmap: Volume, re
         output.drop(f"{stem}{_PICTURE}")
         return
     # Without the stem, which is often a name: a picture is soon passed on.
-    write_sheet(output.new(f"{stem}{_PICTURE}"), volume, labelmap, labels, f"LowResSeg, model {record['model']}")
+    title = f"LowResSeg, model {record['model']}"
+    write_sheet(output.new(f"{stem}{_PICTURE}"), volume, labelmap, labels, title, record["window_hu"])
 
 
 def _folder(text: str) -> Path:
@@ -208,7 +222,8 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
-def _threads(text: str) -> int:
+def threads_argument(text: str) -> int:
+    """The number of threads that an argument names; raises ArgumentTypeError where it names none."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} is not a whole number of at least 1")
     return int(text)

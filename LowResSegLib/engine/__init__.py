@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import os
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import Optional
@@ -14,10 +14,17 @@ import numpy as np
 from LowResSegLib import kernels
 from LowResSegLib.errors import BackendError
 from LowResSegLib.model import Plan
+from LowResSegLib.model.plan import bytes_per_voxel
 
 BACKENDS = ("native", "onnxruntime", "numpy")  # in order of preference
 
+# Of the network's values that are alive at one time: as it was found with the brain model, and a quarter more.
+_BYTES_A_VALUE = {"onnxruntime": 4.8, "numpy": 1.0}
+_BYTES_A_RUN = {"onnxruntime": 60e6, "numpy": 8e6}
+
 Step = Callable[[float], None]
+
+cores = kernels.cores
 
 
 def available_backends() -> tuple[str, ...]:
@@ -76,6 +83,15 @@ def run(
     return _onnx_runtime().run(plan, grid, threads or cores(), report)
 
 
+def memory(plan: Plan, shape: tuple[int, ...], backend: str, threads: int) -> float:
+    """Bytes that a run on a grid (z, y, x) takes beside the grid and its logits, not less than it will be."""
+    if backend == "native":
+        from LowResSegLib.engine import native
+
+        return native.memory(plan, shape, threads)
+    return _BYTES_A_RUN[backend] + _BYTES_A_VALUE[backend] * bytes_per_voxel(plan.layers) * math.prod(shape)
+
+
 def _onnx_runtime() -> ModuleType:
     """The engine's module, which loads ONNX Runtime; raises BackendError where that cannot be loaded."""
     try:
@@ -83,10 +99,3 @@ def _onnx_runtime() -> ModuleType:
     except ImportError as error:
         raise BackendError(f"ONNX Runtime cannot be loaded ({error}); repair it, or use the backend numpy.") from error
     return onnx_runtime
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -101,8 +101,8 @@ def _run(segment: Any, request: dict[str, Any], requests: _Requests, answers: Te
         if cancel():
             raise Cancelled("The run was cancelled.")
         array = np.load(request["input"], mmap_mode="r", allow_pickle=False)
-        volume = Volume(array, request["spacing"], request["origin"], request["direction"])
-        options = {key: request[key] for key in ("model", "backend", "threads")}
+        volume = Volume(array, **{key: request[key] for key in ("spacing", "origin", "direction", "modality")})
+        options = {key: request[key] for key in ("model", "backend", "threads", "not_a_labelmap")}
         labelmap, record = segment(volume, **options, progress=progress, cancel=cancel)
         np.save(request["output"], labelmap.array, allow_pickle=False)
         return {"record": record}

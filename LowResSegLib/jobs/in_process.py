@@ -24,7 +24,14 @@ class InProcess:
     ) -> None:
         self._progress, self._cancel = progress, cancel
 
-    def submit(self, volume: Volume, model: str = "brain", backend: str = "auto", threads: Optional[int] = None) -> Job:
+    def submit(
+        self,
+        volume: Volume,
+        model: str = "brain",
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        not_a_labelmap: bool = False,
+    ) -> Job:
         """Run the whole way and return the job that has ended, well or with an error."""
         from LowResSegLib.pipeline import segment
 
@@ -36,7 +43,15 @@ class InProcess:
                 self._progress(step, fraction)
 
         try:
-            job.outcome = segment(volume, model, progress, self._cancel, backend=backend, threads=threads)
+            job.outcome = segment(
+                volume,
+                model,
+                progress,
+                self._cancel,
+                backend=backend,
+                threads=threads,
+                not_a_labelmap=not_a_labelmap,
+            )
         except Exception as error:
             job.error = error_from(error_message(error))
         return job

@@ -43,7 +43,14 @@ class Job(Protocol):
 class Runner(Protocol):
     """Something that runs jobs, here or elsewhere."""
 
-    def submit(self, volume: Volume, model: str = "brain", backend: str = "auto", threads: Optional[int] = None) -> Job:
+    def submit(
+        self,
+        volume: Volume,
+        model: str = "brain",
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        not_a_labelmap: bool = False,
+    ) -> Job:
         """Begin a run; the arguments are those of `LowResSegLib.segment`."""
         ...
 

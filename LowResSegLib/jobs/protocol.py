@@ -4,7 +4,7 @@ One JSON object a line. Requests go to the child's standard input:
 
     {"folder": PATH}                               once, first: what to remove if the parent dies
     {"id": 1, "input": PATH.npy, "output": PATH.npy, "spacing": ..., "origin": ..., "direction": ...,
-     "model": ..., "backend": ..., "threads": ...}
+     "modality": ..., "model": ..., "backend": ..., "threads": ..., "not_a_labelmap": ...}
     {"id": 1, "cancel": true}
 
 and the child answers with

@@ -51,7 +51,12 @@ class Worker:
             self._child = ChildProcess(self._command)
 
     def submit(
-        self, volume: Volume, model: str = "brain", backend: str = "auto", threads: Optional[int] = None
+        self,
+        volume: Volume,
+        model: str = "brain",
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        not_a_labelmap: bool = False,
     ) -> WorkerJob:
         """Begin a run; the arguments are those of `LowResSegLib.segment`, with the model's name or file.
 
@@ -73,9 +78,11 @@ class Worker:
             "input": str(self._child.folder / f"input-{self._count}.npy"),
             "output": str(self._child.folder / f"output-{self._count}.npy"),
             **volume.geometry,
+            "modality": volume.modality,
             "model": str(model) if named else str(Path(model).resolve()),
             "backend": backend,
             "threads": threads,
+            "not_a_labelmap": not_a_labelmap,
         }
         try:
             np.save(request["input"], volume.array, allow_pickle=False)

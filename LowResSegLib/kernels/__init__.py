@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from LowResSegLib.errors import BackendError
+from LowResSegLib.kernels.structures import Layout, Places, Taps
 
 INTERFACE_VERSION = 1
 INSTRUCTION_SETS = ("word", "sse2", "avx2", "avx512", "neon")  # in the order of the library's numbers
@@ -74,6 +75,8 @@ def _load() -> tuple[Optional[ctypes.CDLL], str]:
 def _declare(library: ctypes.CDLL) -> None:
     """Types of all functions, so that a wrong call is refused by ctypes."""
     pointer, number, size = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t
+    numbers, job, stride = ctypes.POINTER(number), ctypes.POINTER(pointer), ctypes.c_int64
+    layout, taps, places = (ctypes.POINTER(structure) for structure in (Layout, Taps, Places))
     declared: dict[str, tuple[Any, list[Any]]] = {
         "lrs_instruction_sets": (ctypes.c_uint32, []),
         "lrs_job_wait": (number, [pointer, ctypes.c_uint32, ctypes.POINTER(_Progress)]),
@@ -85,6 +88,19 @@ def _declare(library: ctypes.CDLL) -> None:
         "lrs_network_start": (
             number,
             [pointer, ctypes.POINTER(number), pointer, size, pointer, size, number, number, ctypes.POINTER(pointer)],
+        ),
+        "lrs_resample_start": (
+            number,
+            [pointer, size, number, layout, taps, ctypes.POINTER(ctypes.c_float), pointer, size, number, job],
+        ),
+        "lrs_order_start": (number, [pointer, size, pointer, pointer, number, number, job]),
+        "lrs_blend_start": (
+            number,
+            [pointer, size, layout, stride, pointer, size, layout, stride, number, number, job],
+        ),
+        "lrs_reconstruct_start": (
+            number,
+            [pointer, size, number, numbers, numbers, places, pointer, size, layout, number, job],
         ),
     }
     for name, (result, arguments) in declared.items():
@@ -108,6 +124,13 @@ def available() -> bool:
 def why_not() -> str:
     """Why the native kernels cannot be used, the end of a sentence; empty where they can."""
     return _load()[1]
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def instruction_sets() -> tuple[str, ...]:

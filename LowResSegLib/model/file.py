@@ -27,6 +27,7 @@ from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.volume import Label, replacing
 
 SUFFIX = ".lowresseg"
+MODALITIES = ("CT", "MR", "PT")  # DICOM's codes
 FORMAT_VERSION = 1
 _DESCRIPTION, _NETWORK = "model.json", "network.bin"
 _MAX_BYTES = {_DESCRIPTION: 1 << 20, _NETWORK: 8 << 20}
@@ -46,6 +47,7 @@ class Model:
         plan: the network.
         card: title, modality, licence, training data, validation, intended use and limits: text or plain values.
         digest: SHA-256 of `network.bin`; names the exact network in run records.
+        passes: 1, or 2 where the network also looks at the mirrored scan (see `inference`).
     """
 
     name: str
@@ -55,6 +57,15 @@ class Model:
     plan: Plan
     card: dict[str, Any]
     digest: str = ""
+    passes: int = 1
+
+    @property
+    def modality(self) -> str:
+        """One of MODALITIES: what the card says, or else what the normalisation is for."""
+        stated = self.card.get("modality")
+        if stated in MODALITIES:
+            return str(stated)
+        return "CT" if self.normalisation.kind == "window" else "MR"
 
 
 def write_model(path: Path, model: Model) -> None:
@@ -72,7 +83,7 @@ def write_model(path: Path, model: Model) -> None:
         "labels": [label.to_dict() for label in model.labels],
         "grid": dataclasses.asdict(model.grid),
         "normalisation": dataclasses.asdict(model.normalisation),
-        "reconstruction": {"kind": "linear"},
+        "reconstruction": {"kind": "linear", "passes": model.passes},
         "network": {
             "kind": "ternary",
             "sha256": hashlib.sha256(numbers).hexdigest(),
@@ -144,7 +155,8 @@ def _parse(content: bytes) -> Model:
         network = description["network"]
         if network["kind"] != "ternary":
             raise ModelError(f"Its network is of the unknown kind {network['kind']!r}; update LowResSeg.")
-        if description["reconstruction"] != {"kind": "linear"}:
+        passes = description["reconstruction"].get("passes", 1)
+        if {**description["reconstruction"], "passes": 1} != {"kind": "linear", "passes": 1} or passes not in (1, 2):
             raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
         digest = hashlib.sha256(members[_NETWORK]).hexdigest()
         if digest != network["sha256"]:
@@ -161,6 +173,7 @@ def _parse(content: bytes) -> Model:
             plan=plan,
             card=dict(description["card"]),
             digest=digest,
+            passes=int(passes),
         )
     except ModelError:
         raise

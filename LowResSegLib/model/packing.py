@@ -10,7 +10,6 @@ import numpy as np
 from LowResSegLib.errors import ModelError
 from LowResSegLib.model.plan import CONVOLUTIONS, Layer
 
-
 _CHANGES_GRID = ("max_pool", "upsample", "ternary")
 
 

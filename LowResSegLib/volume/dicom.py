@@ -31,7 +31,8 @@ def read_dicom(paths: Paths, series: Optional[str] = None) -> Volume:
     A single slice is as thick as its SliceThickness says.
 
     Returns:
-        The volume, with the geometry that the headers give: origin and directions are the header's own numbers.
+        The volume, with the geometry and the modality that the headers give: origin and directions are the header's
+        own numbers.
         Voxels are int16 where they fit, else larger whole numbers, or float32 where a slope is a fraction.
 
     Raises:
@@ -70,7 +71,7 @@ def read_series(series: Series) -> Volume:
             elif not np.can_cast(plane.dtype, array.dtype):
                 array = array.astype(_storage(np.result_type(plane.dtype, array.dtype)))
             array[index] = plane
-    return Volume(_narrowed(array), geometry.spacing, geometry.origin, geometry.direction)
+    return Volume(_narrowed(array), geometry.spacing, geometry.origin, geometry.direction, series.modality)
 
 
 def _pixels(path: Path) -> np.ndarray:

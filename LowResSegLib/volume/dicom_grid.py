@@ -48,7 +48,7 @@ def grid(frames: Sequence[Frame]) -> Grid:
         raise InputError(NOT_ORTHOGONAL)
     across, down = frames[0].spacing or (0.0, 0.0)
     if min(across, down) <= 0:
-        raise InputError(f"its spacing {across} x {down} mm is not positive")
+        raise InputError(f"its spacing {across} x {down} mm is not positive; export it again from its source")
     positions = np.array([frame.position for frame in frames])
     distances = positions @ normal
     order = np.argsort(distances, kind="stable")

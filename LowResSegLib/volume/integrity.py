@@ -61,6 +61,18 @@ def check_memory(size: int) -> None:
         )
 
 
+def check_finite(array: np.ndarray) -> None:
+    """Check that all numbers of an array are finite."""
+    # The least and the greatest tell it, in less time and memory than a look at each number takes.
+    if array.dtype.kind != "f" or (np.isfinite(array.min()) and np.isfinite(array.max())):
+        return
+    count = array.size - int(np.count_nonzero(np.isfinite(array)))
+    raise InputError(
+        f"{count} of {array.size} voxels are not finite numbers (NaN or infinity); repair them, or put the lowest "
+        "finite value in their places, as --replace-nonfinite does."
+    )
+
+
 def check_nifti(path: Path, voxels: bool = True) -> np.ndarray:
     """Check that a NIfTI-1 file has all its voxels, sound checksums, positive spacings and right angles.
 

@@ -13,7 +13,14 @@ import numpy as np
 from LowResSegLib.errors import InputError
 from LowResSegLib.volume.dicom import read_dicom
 from LowResSegLib.volume.dicom_header import files_in, is_dicom
-from LowResSegLib.volume.integrity import NOT_ORTHOGONAL, check_memory, check_metaimage, check_nifti, check_nrrd
+from LowResSegLib.volume.integrity import (
+    NOT_ORTHOGONAL,
+    check_finite,
+    check_memory,
+    check_metaimage,
+    check_nifti,
+    check_nrrd,
+)
 from LowResSegLib.volume.itk import quiet, reason
 from LowResSegLib.volume.volume import Volume
 
@@ -27,6 +34,9 @@ _FORMATS: dict[str, tuple[str, Callable[[Path, bool], np.ndarray]]] = {
     ".mhd": ("MetaImageIO", check_metaimage),
 }
 IMAGE_SUFFIXES = tuple(_FORMATS)
+LABELMAP_ADVICE = (
+    "give the scan that it was drawn on, or, if it is a scan itself, --not-a-labelmap (in Python not_a_labelmap=True)"
+)
 _NIFTI_INTENT_LABEL = "1002"
 
 
@@ -89,6 +99,19 @@ def count_frames(path: Union[str, Path]) -> int:
 
 
 @contextmanager
+def refusing(path: Path) -> Iterator[None]:
+    """Put a path into the sentence of what is refused in the block.
+
+    Raises:
+        InputError: One sentence that names the path.
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path} cannot be used: {str(error)[:1].lower()}{str(error)[1:].rstrip('.')}.") from error
+
+
+@contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Refuse a path that is missing or empty, and put it into the sentence of what is refused in the block.
 
@@ -102,15 +125,31 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
     try:
-        if path.is_file() and path.stat().st_size == 0:
-            raise InputError("it is empty (zero bytes)")
-        yield
+        with refusing(path):
+            if path.is_file() and path.stat().st_size == 0:
+                raise InputError("it is empty (zero bytes)")
+            yield
     except InputError as error:
         if not path.exists():
             raise InputError(f"{path} disappeared while it was read; put it back and run again.") from error
-        raise InputError(f"{path} cannot be used: {str(error)[:1].lower()}{str(error)[1:].rstrip('.')}.") from error
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def header_size(path: Union[str, Path]) -> tuple[int, int]:
+    """Return how many voxels one volume of a file has, and how many bytes they take, by its header.
+
+    Raises:
+        InputError: As `read_volume`, as far as the header tells.
+    """
+    path = Path(path)
+    import SimpleITK as sitk
+
+    with naming(path):
+        reader, _ = _header(path, voxels=False)
+        voxels = math.prod(reader.GetSize()[:3])
+        return voxels, voxels * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
 
 
 def _read(path: Path, frame: Optional[int], finite: bool, labels: bool) -> Volume:
@@ -118,7 +157,7 @@ def _read(path: Path, frame: Optional[int], finite: bool, labels: bool) -> Volum
 
     reader, not_finite = _header(path)
     if not labels and _has_labels(reader):
-        raise InputError("its header says that it is a labelmap, not a scan; give the scan that it was drawn on")
+        raise InputError(f"its header says that it is a labelmap, not a scan; {LABELMAP_ADVICE}")
     try:
         with quiet():
             image = _only_volume(reader, frame)
@@ -129,13 +168,10 @@ def _read(path: Path, frame: Optional[int], finite: bool, labels: bool) -> Volum
         first = (frame or 0) * array.size
         places = not_finite[(not_finite >= first) & (not_finite < first + array.size)] - first
         array.reshape(-1)[places] = np.nan
-        count = array.size - int(np.count_nonzero(np.isfinite(array)))
-        if finite and count:
-            raise InputError(
-                f"{count} of its {array.size} voxels are not finite numbers (NaN or infinity); repair them, or give "
-                "--replace-nonfinite to put the lowest finite value in their places"
-            )
-    return Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    volume = Volume(array, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+    if finite:
+        check_finite(array)
+    return volume
 
 
 def _header(path: Path, voxels: bool = True) -> tuple[Any, np.ndarray]:

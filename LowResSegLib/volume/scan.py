@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from LowResSegLib.errors import InputError
 from LowResSegLib.volume.dicom_header import is_dicom
-from LowResSegLib.volume.reading import holds_dicom, image_suffix, naming, read_volume
+from LowResSegLib.volume.integrity import check_finite
+from LowResSegLib.volume.reading import LABELMAP_ADVICE, holds_dicom, image_suffix, naming, read_volume
 from LowResSegLib.volume.volume import Volume
 
 # Noise makes at most a sixth of the neighbours in an 8-bit scan equal; in a labelmap of thin parts it is 0.87.
@@ -52,15 +53,16 @@ def _is_result(name: str, names: set[str]) -> bool:
 
 
 def read_scan(
-    path: Union[str, Path], frame: Optional[int] = None, replace_nonfinite: bool = False
+    path: Union[str, Path], frame: Optional[int] = None, replace_nonfinite: bool = False, not_a_labelmap: bool = False
 ) -> tuple[Volume, int]:
-    """Read what shall be segmented, as `read_volume`, and refuse what is no scan, as `check_scan`.
+    """Read what shall be segmented, as `read_volume`; `segment` then looks at its voxels, with `check_scan`.
 
     Args:
         path: What `read_volume` takes.
         frame: Which volume of a series, counted from 0.
         replace_nonfinite: Put the lowest finite value in the places of NaN and infinity, which are mostly outside of
             the body, instead of refusing them.
+        not_a_labelmap: Take a file whose header says that its values are labels.
 
     Returns:
         The volume, and how many voxels were replaced.
@@ -69,10 +71,9 @@ def read_scan(
         InputError: One sentence that names the file.
     """
     path = Path(path)
-    volume = read_volume(path, frame, finite=not replace_nonfinite, labels=False)
+    volume = read_volume(path, frame, finite=not replace_nonfinite, labels=not_a_labelmap)
     with naming(path):
         replaced = _replace_nonfinite(volume.array) if replace_nonfinite else 0
-        check_scan(volume)
     return volume, replaced
 
 
@@ -89,35 +90,49 @@ def _replace_nonfinite(array: np.ndarray) -> int:
     return count
 
 
-def check_scan(volume: Volume) -> None:
-    """Check that a volume of finite numbers, (z, y, x), may be a scan.
+def check_scan(volume: Volume, not_a_labelmap: bool = False) -> None:
+    """Check that a volume may be a scan.
 
     A labelmap is known by whole numbers of which there are few and whose neighbours are mostly equal where they are
     not the background.
 
+    Args:
+        volume: (z, y, x); for 256 voxels along each axis it takes less than a tenth of a second.
+        not_a_labelmap: It is none, whatever it looks like, such as the picture of a phantom.
+
     Raises:
-        InputError: All voxels have the same value, it looks like a labelmap, or its spacing is beyond 0.001 to 100 mm.
+        InputError: Some voxels are not finite numbers, all have the same value, it looks like a labelmap, or its
+            spacing is beyond 0.001 to 100 mm.
     """
     if not all(_SPACINGS[0] <= step <= _SPACINGS[1] for step in volume.spacing):
         raise InputError(
-            f"Its spacing {volume.spacing} is beyond {_SPACINGS[0]} to {_SPACINGS[1]:g} mm; repair its header."
+            f"The spacing {volume.spacing} is beyond {_SPACINGS[0]} to {_SPACINGS[1]:g} mm; repair it in the header."
         )
+    check_finite(volume.array)
     low, high = volume.array.min(), volume.array.max()
     if low == high:
-        raise InputError(f"All its voxels have the value {low:g}; there is nothing to segment.")
-    if float(high) - float(low) >= _LARGEST_RANGE:
-        return
+        raise InputError(f"All voxels have the value {float(low):g}; there is nothing to segment.")
+    if not not_a_labelmap and float(high) - float(low) < _LARGEST_RANGE:
+        _check_values(volume.array, low, high)
+
+
+def _check_values(array: np.ndarray, low: Any, high: Any) -> None:
+    """Refuse what looks like a labelmap; `low` and `high` are its least and greatest value."""
     counts = np.zeros(int(high) - int(low) + 2, np.int64)
-    for plane in _planes(volume.array):
+    for plane in _planes(array):
         if plane.dtype.kind == "f" and not (plane == np.rint(plane)).all():
             return
-        counts += np.bincount(plane.astype(np.intp).ravel() - int(low), minlength=len(counts))
-    different = int(np.count_nonzero(counts))
+        # Whole numbers beyond 63 bits are wrapped by both casts, so that the difference is right again.
+        kind = np.float64 if plane.dtype.kind == "f" else np.intp
+        above = (plane.astype(kind) - low.astype(kind)).astype(np.intp, copy=False)
+        counts += np.bincount(above.ravel(), minlength=len(counts))
+        different = int(np.count_nonzero(counts))
+        if different > _MOST_LABELS:  # mostly within the first planes of a scan
+            return
     background = int(low) + int(counts.argmax())
-    if different <= 2 or (different <= _MOST_LABELS and _uniform(volume.array, background) > _UNIFORM):
+    if different <= 2 or _uniform(array, background) > _UNIFORM:
         raise InputError(
-            f"It looks like a labelmap ({different} whole numbers, in areas), not a scan; give the scan that it was "
-            "drawn on."
+            f"The image looks like a labelmap ({different} whole numbers, in areas), not a scan; {LABELMAP_ADVICE}."
         )
 
 

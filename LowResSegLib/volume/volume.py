@@ -25,6 +25,7 @@ class Volume:
         spacing: Distance of neighbouring voxels along the index axes x, y, z, in mm.
         origin: Centre of the voxel with index (0, 0, 0), in mm.
         direction: 3 x 3 matrix, row by row; its columns are the directions of the index axes x, y, z.
+        modality: DICOM's code for the kind of scan, such as CT or MR; empty where it is not known.
 
     Raises:
         InputError: The array is not 3-D or is empty, a spacing is not a positive number, a number is not finite, or
@@ -35,6 +36,7 @@ class Volume:
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
     direction: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+    modality: str = ""
 
     def __post_init__(self) -> None:
         """Turn the geometry into tuples of floats and check it."""
@@ -61,7 +63,7 @@ class Volume:
 
     @property
     def geometry(self) -> dict[str, Any]:
-        """The fields beside the array, by name."""
+        """Spacing, origin and direction by name."""
         return {"spacing": self.spacing, "origin": self.origin, "direction": self.direction}
 
     @property

@@ -1,4 +1,4 @@
-"""Random plans and reoriented volumes for tests."""
+"""Random plans, a plan of thresholds and reoriented volumes for tests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from LowResSegLib.model import Layer, Model, Plan, check_plan
 from LowResSegLib.model.plan import MAX_FIRST_WEIGHT, MAX_INTENSITY, MAX_LOGIT
 from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.volume import Label, Volume
+
+CT_WINDOW = (-1000.0, 1032.0)  # HU: 16 to each of the network's integers
+CT_THRESHOLDS = (-304.0, 240.0)  # HU: in the middle between two of them, the upper of which is even, so it gets the tie
 
 
 def thresholds(reach: np.ndarray, spread: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +98,25 @@ def random_model(rng: np.random.Generator, classes: int = 4, spacing: float = 2.
     grid = GridSettings(spacing, "RAS", plan.size_divisor)
     card = {"title": "Random", "limits": "For tests alone.", "network": "Tiny"}
     return Model("random", labels, grid, Normalisation(), plan, card)
+
+
+def ct_model(spacing: float = 3.0) -> Model:
+    """A model for CT that looks at each voxel alone: air, and from the two CT_THRESHOLDS on soft tissue and bone."""
+    weights = np.zeros((2, 1, 3, 3, 3), np.int16)
+    weights[:, 0, 1, 1, 1] = 2  # even sums, so that there is a place between them for the lower threshold
+    levels = [(threshold - CT_WINDOW[0]) * 127 / (CT_WINDOW[1] - CT_WINDOW[0]) for threshold in CT_THRESHOLDS]
+    upper = 2 * np.ceil(levels).astype(np.int32)
+    mixing = 100 * np.array([[-2, 0], [1, -1], [0, 2]], np.int16).reshape(3, 2, 1, 1, 1)
+    layers = (
+        Layer("image", (), 1),
+        Layer("first", (0,), 2, weights, upper - 1, upper),
+        Layer("logits", (1,), 3, mixing, offset=np.zeros(3, np.int32)),
+    )
+    check_plan(layers)
+    labels = (Label(0, "Background"), Label(1, "Soft tissue", (220, 120, 100)), Label(2, "Bone", (240, 230, 200)))
+    normalisation = Normalisation("window", *CT_WINDOW)
+    card = {"title": "Thresholds", "modality": "CT", "limits": "For tests alone."}
+    return Model("thresholds", labels, GridSettings(spacing, "LPS"), normalisation, Plan(layers, 0.01), card)
 
 
 def random_volume(

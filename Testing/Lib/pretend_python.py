@@ -23,6 +23,7 @@ def segment(
     model: str,
     backend: str,
     threads: Optional[int],
+    not_a_labelmap: bool,
     progress: Callable[[str, float], None],
     cancel: Callable[[], bool],
 ) -> tuple[Volume, dict[str, Any]]:

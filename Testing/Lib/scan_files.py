@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import struct
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import SimpleITK as sitk
+from ct_scans import ct
 from plans import random_volume
 
 from LowResSegLib.volume import Label, Volume, reading, write_segmentation
@@ -50,11 +52,13 @@ def of(name: str, compress: bool = False, **settings: Any) -> Writer:
     return file(name, lambda: itk(scan(**settings)), compress)
 
 
-def edited(name: str, edit: Callable[[bytes], bytes], kind: str = "int16") -> Writer:
-    """Write a scan, then change its bytes; those within gzip."""
+def edited(
+    name: str, edit: Callable[[bytes], bytes], kind: str = "int16", image: Optional[Callable[[], sitk.Image]] = None
+) -> Writer:
+    """Write an image, or else a scan, then change its bytes; those within gzip."""
 
     def make(folder: Path) -> Path:
-        path = of(name, kind=kind)(folder)
+        path = (of(name, kind=kind) if image is None else file(name, image))(folder)
         content = path.read_bytes()
         packed = name.endswith(".gz")
         content = edit(gzip.decompress(content) if packed else content)
@@ -102,11 +106,11 @@ def replace(old: bytes, new: bytes) -> Callable[[bytes], bytes]:
     return edit
 
 
-def big_endian(header: bytes) -> bytes:
-    """Swap the bytes of an int16 NIfTI-1 file."""
+def big_endian(header: bytes, kind: str = "i2") -> bytes:
+    """Swap the bytes of a NIfTI-1 file."""
     form = "i10s18sihcc 8h 3f 4h 8f 3f h cc 4f 2i 80s24s 2h 6f 12f 16s4s 4s".replace(" ", "")
     fields = struct.unpack(f"<{form}", header[:352])
-    return struct.pack(f">{form}", *fields) + np.frombuffer(header[352:], "<i2").astype(">i2").tobytes()
+    return struct.pack(f">{form}", *fields) + np.frombuffer(header[352:], f"<{kind}").astype(f">{kind}").tobytes()
 
 
 def swapped(mark: bytes, new: bytes) -> Callable[[bytes], bytes]:
@@ -204,9 +208,35 @@ def thin(axis: int, count: int) -> dict[str, Any]:
     return {"shape": tuple(count if index == axis else size for index, size in enumerate((24, 25, 26)))}
 
 
-def spaced(*spacing: float) -> Callable[[], sitk.Image]:
+def spaced(*spacing: float, direction: Optional[np.ndarray] = None) -> Callable[[], sitk.Image]:
     """A scan of this spacing."""
-    return lambda: itk(Volume(scan().array, spacing))  # type: ignore[arg-type]
+    return lambda: itk(dataclasses.replace(scan(direction=direction), spacing=spacing, origin=(0.0, 0.0, 0.0)))
+
+
+def in_folder(name: str, make: Writer) -> Writer:
+    """Write into a folder in the folder."""
+
+    def inside(folder: Path) -> Path:
+        (folder / name).mkdir()
+        return make(folder / name)
+
+    return inside
+
+
+def padded_ct(value: int) -> Callable[[], sitk.Image]:
+    """A CT with this value outside the circle that the scanner reconstructs."""
+    return lambda: itk(ct(padding=value))
+
+
+def metal_ct(value: int) -> Callable[[], sitk.Image]:
+    """A CT with a pin of this value in soft tissue."""
+    return lambda: itk(ct(metal=value))
+
+
+def unsigned_ct() -> sitk.Image:
+    """A CT as scanners store it: whole numbers from 0 on, HU and 1024."""
+    volume = ct()
+    return itk(volume.with_array((np.maximum(volume.array, -1024) + 1024).astype(np.uint16)))
 
 
 def sheared() -> sitk.Image:

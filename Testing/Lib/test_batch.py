@@ -7,13 +7,15 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ct_scans import ct
 from data import CHECKOUT
-from scan_files import file, full_disk, of, series, with_values
+from scan_files import file, full_disk, itk, of, scan, series, with_values
 
 from LowResSegLib.cli import main
 from LowResSegLib.cli import segment as command
@@ -284,3 +286,21 @@ def test_the_page_on_batches_gives_a_shard_that_is_understood() -> None:
     (shard,) = re.findall(r"--shard (\S+)", text.split("```")[1])
     values = {"SLURM_ARRAY_TASK_ID": "20", "SLURM_ARRAY_TASK_COUNT": "20"}
     assert shard_argument(re.sub(r"\$\{(\w+)\}", lambda match: values[match[1]], shard)) == (20, 20)
+
+
+def test_warnings_are_told_with_the_input_and_are_in_the_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of("a.nii")(tmp_path)
+    path, report = file("b.nii", lambda: itk(ct()))(tmp_path), tmp_path / "report.jsonl"
+    assert run(tmp_path, "-o", tmp_path / "out", "--report", report) == 0
+    assert f"lowresseg: {path}: the model random is for MR, but the scan's lowest value" in capsys.readouterr().err
+    first, second = lines(report)
+    assert first["warnings"] == [] and "is that of a CT" in second["warnings"][0]
+
+
+def test_what_a_scan_is_refused_for_is_told_with_its_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where it is the model's grid that it does not fit."""
+    path = file("a.nii", lambda: itk(replace(scan(), spacing=(99.0, 99.0, 99.0))))(tmp_path)
+    assert run(path, "-o", tmp_path / "out") == 2
+    assert f"{path} cannot be used: the volume is 1.19e+03 x" in capsys.readouterr().err

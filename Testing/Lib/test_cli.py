@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from data import BRAIN_SCANS, CHECKOUT, brain_scan
 from plans import random_model, random_volume
 
-from LowResSegLib import Volume, __version__, read_volume, segment
+from LowResSegLib import Volume, __version__, kernels, read_volume, segment
 from LowResSegLib.cli import main
 from LowResSegLib.model import write_model
 
@@ -286,7 +286,14 @@ def test_ctrl_c_leaves_nothing(
 
 @pytest.mark.parametrize(
     "arguments",
-    [[], ["fly"], ["segment"], ["segment", "a.nii"], ["segment", "a.nii", "-o", "b", "--threads", "0"], ["info"]],
+    [
+        [],
+        ["fly"],
+        ["segment"],
+        ["segment", "a.nii"],
+        ["segment", "a.nii", "-o", "b", "--threads", "0"],
+        ["info", "a", "b"],
+    ],
 )
 def test_bad_usage_is_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert "--help" in refused(capsys, *arguments)
@@ -309,6 +316,18 @@ def test_models_are_listed_and_described(model: Path, capsys: pytest.CaptureFixt
     assert described["card"]["limits"] == "For tests alone." and described["labels"][3]["name"] == "Structure 3"
     assert "liver" in refused(capsys, "info", "liver")
     assert "broken" in refused(capsys, "info", "broken")
+
+
+def test_info_without_a_model_tells_what_is_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("info", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["backends"][-1] == "numpy" and found["native_kernels"]
+    monkeypatch.setattr(kernels, "_load", lambda: (None, "they are elsewhere"))
+    assert run("info") == 0
+    shown = capsys.readouterr().out
+    assert "native kernels  none: they are elsewhere\n" in shown and f"version         {__version__}\n" in shown
 
 
 def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:

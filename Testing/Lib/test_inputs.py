@@ -9,58 +9,70 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from case_tables import Case, attempt, warnings, write_models
+from ct_scans import ct, thresholded
 from data import BRAIN_SCANS, brain_scan, data_file
-from inputs_table import REFUSED, TAKEN, Case, attempt, page
-from plans import random_model
+from inputs_table import REFUSED, TAKEN, page
 from scan_files import file, full_disk, itk, labels, of, scan, segmentation, series, with_values
 
-from LowResSegLib import InputError, Volume, read_volume
-from LowResSegLib.model import write_model
+from LowResSegLib import InputError, Volume, read_volume, segment
 from LowResSegLib.volume import check_scan, count_frames, read_scan, scans_in
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "inputs.md"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model."""
-    path = tmp_path_factory.mktemp("models") / "small.lowresseg"
-    write_model(path, random_model(np.random.default_rng(0)))
-    return path
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A small model for each modality."""
+    return write_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
-def expected(model: Path, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
-    """The labelmap of the scan that most cases have in their files."""
-    _, _, out = attempt(TAKEN[0], tmp_path_factory.mktemp("expected"), model)
-    return read_volume(next(out.glob("*_labels.nii.gz"))).array
+def expected(models: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """The labelmaps of the scans that several cases have in their files."""
+    return {
+        "MR": segment(scan(), models["MR"])[0].array,
+        "CT": thresholded(ct().array),
+        "CT with metal": thresholded(ct(metal=3071).array),
+    }
 
 
 @pytest.mark.parametrize("case", TAKEN, ids=lambda case: case.what)
-def test_good_input_is_segmented_on_its_own_grid(case: Case, model: Path, expected: np.ndarray, tmp_path: Path) -> None:
-    status, said, out = attempt(case, tmp_path, model)
+def test_good_input_is_segmented_on_its_own_grid(
+    case: Case, models: dict[str, Path], expected: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    status, said, out = attempt(case, tmp_path, models)
     assert status == 0, said
-    ends = sorted(path.name.split(".", 1)[1] for path in out.iterdir() if path.suffix != ".png")
+    ends = sorted({path.name.split(".", 1)[1] for path in out.iterdir() if path.suffix != ".png"})
     assert ends == ["json", "nii.gz", "seg.nrrd"]
     assert case.picture is False or any(path.suffix == ".png" for path in out.iterdir())
-    labelmap = read_volume(next(out.glob("*_labels.nii.gz")))
+    assert len(warnings(out)) == bool(case.warning) and case.warning in "".join(warnings(out))
+    for warning in warnings(out):
+        assert f"{warning[1:]}\n" in said
+    frames = sorted(out.glob("*_labels.nii.gz"))
+    labelmap = read_volume(frames[0])
     path = next(
         path
         for path in (tmp_path / "in").rglob("*")
         if path.suffix in (".nii", ".gz", ".nrrd", ".nhdr", ".mha", ".mhd")
     )
-    frame = int(case.arguments[1]) if "--frame" in case.arguments else None
+    frame = None
+    if "--frame" in case.arguments:
+        frame = 0 if case.arguments[1] == "all" else int(case.arguments[1])
+        assert len(frames) == (3 if case.arguments[1] == "all" else 1)
     source = read_volume(path, frame, finite=False)
     assert labelmap.array.shape == source.array.shape
     for field in source.geometry:
         np.testing.assert_allclose(labelmap.geometry[field], source.geometry[field], rtol=1e-6, atol=1e-5)
     if case.same:
-        np.testing.assert_array_equal(labelmap.array, expected)
+        np.testing.assert_array_equal(labelmap.array, expected[case.same])
 
 
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.what)
-def test_bad_input_is_refused_in_a_sentence_and_leaves_nothing(case: Case, model: Path, tmp_path: Path) -> None:
-    status, said, out = attempt(case, tmp_path, model)
+def test_bad_input_is_refused_in_a_sentence_and_leaves_nothing(
+    case: Case, models: dict[str, Path], tmp_path: Path
+) -> None:
+    status, said, out = attempt(case, tmp_path, models)
     assert status == 2
     assert case.refusal in said and said.startswith("lowresseg: ") and said.endswith(".\n") and said.count("\n") == 1
     assert not out.exists()
@@ -68,11 +80,13 @@ def test_bad_input_is_refused_in_a_sentence_and_leaves_nothing(case: Case, model
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no limit on the size of files")
 @pytest.mark.parametrize("room", [0, 100, 400, 1000, 2000, 20000, 40000])
-def test_a_disk_that_gets_full_sooner_or_later_leaves_nothing(room: int, model: Path, tmp_path: Path) -> None:
+def test_a_disk_that_gets_full_sooner_or_later_leaves_nothing(
+    room: int, models: dict[str, Path], tmp_path: Path
+) -> None:
     noise = np.random.default_rng(0).integers(0, 900, (30, 40, 50)).astype(np.int16)
     image = file("a.nii", lambda: itk(Volume(noise)))
     status, said, out = attempt(
-        Case("", image, picture=True, during=lambda folder: full_disk(folder, room)), tmp_path, model
+        Case("", image, picture=True, during=lambda folder: full_disk(folder, room)), tmp_path, models
     )
     assert status == 2 and "cannot be written" in said and said.count("\n") == 1
     assert not out.exists()
@@ -90,18 +104,18 @@ def test_a_brain_scan_is_no_labelmap(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["ct", "mr"])
 def test_an_abdominal_scan_is_no_labelmap_and_its_labels_are(name: str) -> None:
-    read_scan(data_file("abdomen", f"{name}.nii.gz"))
+    check_scan(read_volume(data_file("abdomen", f"{name}.nii.gz")))
     with pytest.raises(InputError, match="looks like a labelmap"):
-        read_scan(data_file("abdomen", f"{name}_labels.nii.gz"))
+        check_scan(read_volume(data_file("abdomen", f"{name}_labels.nii.gz")))
 
 
 def test_no_hippocampus_is_taken_for_labels_and_no_labels_for_a_scan() -> None:
     folder = data_file("Task04_Hippocampus")
     for path in scans_in(folder / "imagesTr")[::10]:
-        read_scan(path)
+        check_scan(read_volume(path))
     for path in scans_in(folder / "labelsTr")[::10]:
         with pytest.raises(InputError, match="looks like a labelmap"):
-            read_scan(path)
+            check_scan(read_volume(path))
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha"])
@@ -134,7 +148,7 @@ def test_a_metaimage_with_fields_of_others_is_read(tmp_path: Path) -> None:
 def test_a_labelmap_of_thin_parts_is_known(rng: np.random.Generator) -> None:
     path = data_file("synthseg_label_maps", "training_seg_01.nii.gz")
     with pytest.raises(InputError, match="looks like a labelmap"):
-        read_scan(path)
+        check_scan(read_volume(path))
 
 
 def test_scans_of_few_values_and_wide_ranges_are_no_labelmaps(rng: np.random.Generator) -> None:
@@ -163,7 +177,7 @@ def test_voxels_that_are_not_finite_are_counted_in_their_frame_and_replaced_by_t
     for name in ("a.nii.gz", "a.nrrd", "a.mha"):
         path = file(name, lambda: sitk.JoinSeries(images))(tmp_path)
         np.testing.assert_array_equal(read_volume(path, 0).array, scan().array)
-        with pytest.raises(InputError, match="3 of its 2184 voxels"):
+        with pytest.raises(InputError, match="3 of 2184 voxels"):
             read_volume(path, 1)
         volume, replaced = read_scan(path, 1, replace_nonfinite=True)
         wanted = scan("float32").array
@@ -176,7 +190,7 @@ def test_voxels_that_are_not_finite_are_counted_in_their_frame_and_replaced_by_t
 def test_the_last_voxel_of_an_odd_number_is_looked_at(tmp_path: Path) -> None:
     array = np.random.default_rng(0).random((3, 3, 3)).astype(np.float32)
     array[-1, -1, -1] = np.nan
-    with pytest.raises(InputError, match="1 of its 27 voxels"):
+    with pytest.raises(InputError, match="1 of 27 voxels"):
         read_volume(file("a.nii", lambda: itk(Volume(array)))(tmp_path))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable
 
@@ -194,3 +195,17 @@ def test_an_unknown_model_is_refused_with_the_names_there_are(path: Path, monkey
         load_model("liver")
     with pytest.raises(ModelError, match="cannot be read"):
         load_model(path.parent / f"liver{SUFFIX}")
+
+
+def test_the_modality_is_that_of_the_card_or_of_the_normalisation(rng: np.random.Generator) -> None:
+    model = random_model(rng)
+    window = replace(model.normalisation, kind="window", low=-100.0, high=100.0)
+    for card, normalisation, expected in (
+        ({}, model.normalisation, "MR"),
+        ({}, window, "CT"),
+        ({"modality": "PT"}, window, "PT"),
+        ({"modality": "CT"}, model.normalisation, "CT"),
+        ({"modality": "MRI"}, model.normalisation, "MR"),
+        ({"modality": ["CT"]}, model.normalisation, "MR"),
+    ):
+        assert replace(model, card=card, normalisation=normalisation).modality == expected

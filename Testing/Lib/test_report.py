@@ -129,3 +129,12 @@ def test_a_sheet_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="shape"):
         write_sheet(tmp_path / "a.png", image, Volume(labelmap.array[1:]), LABELS)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_window_says_what_is_black_and_white(tmp_path: Path) -> None:
+    """Padding and metal do not make all tissue the same grey."""
+    image, labelmap = body()
+    padded = image.with_array(np.where(image.array == 900, 30000, -3024).astype(np.int16))
+    for name, scan in (("clipped", padded.with_array(np.clip(padded.array, -1000, 1000))), ("padded", padded)):
+        write_sheet(tmp_path / f"{name}.png", scan, labelmap, LABELS, "Title", (-1000.0, 1000.0))
+    np.testing.assert_array_equal(pixels(tmp_path / "clipped.png"), pixels(tmp_path / "padded.png"))

@@ -108,6 +108,39 @@ def test_window_maps_hounsfield_units() -> None:
     assert window.apply(values).tolist() == [0, 0, 1, 64, 127, 127]
 
 
+def test_voxels_beyond_a_window_are_its_ends_before_they_are_averaged() -> None:
+    """Metal and padding beside tissue weigh no more than the ends of the window."""
+    line = np.array([-3024, -3024, 40, 40, 30000, 40], np.float64)
+    window = Normalisation("window", low=-1000, high=1000)
+    ratios, size = (1.0, 1.0, 2.0), (1, 1, 3)
+    found = resample(line[None, None], ratios, size, lambda share: None, window.window)
+    expected = resample(np.clip(line, -1000, 1000)[None, None], ratios, size, lambda share: None)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == np.float32 and found.min() > -1000 and found.max() < 1000
+    without = resample(line[None, None], ratios, size, lambda share: None)
+    assert without.max() > 5000 and without.min() < -2000
+    line[3] = 1e300
+    huge = sample(Volume(line.repeat(9).reshape(6, 3, 3)), GRID, window).grid
+    line[3] = 1000
+    np.testing.assert_array_equal(huge, sample(Volume(line.repeat(9).reshape(6, 3, 3)), GRID, window).grid)
+    assert Normalisation().window is None
+
+
+@pytest.mark.parametrize("kind", ["int16", "uint16", "int32", "float32", "float64"])
+def test_the_number_type_of_a_ct_does_not_matter(kind: str, rng: np.random.Generator) -> None:
+    window, array = Normalisation("window", low=-100, high=154), random_volume(rng).array
+    grids = [sample(random_volume(rng).with_array(array.astype(k)), GRID, window).grid for k in ("int16", kind)]
+    np.testing.assert_array_equal(*grids)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-2000, -1000), (600, 5000), (-3024, -1500)])
+def test_a_scan_beyond_the_window_is_refused(low: int, high: int, rng: np.random.Generator) -> None:
+    volume = random_volume(rng)
+    outside = volume.with_array(rng.integers(low, high + 1, volume.array.shape).astype(np.int16))
+    with pytest.raises(InputError, match=r"beyond the model's window of -1000 to 600 HU; check that the scan is a CT"):
+        sample(outside, GRID, Normalisation("window", low=-1000, high=600))
+
+
 def test_constant_and_overflowing_images_are_refused(rng: np.random.Generator) -> None:
     volume = random_volume(rng)
     with pytest.raises(InputError, match="same value everywhere"):
@@ -139,7 +172,8 @@ def test_a_volume_of_kilometres_is_refused_before_any_work(rng: np.random.Genera
         {"spacing": float("nan")},
         {"spacing": "2"},
         {"divisor": 0},
-        {"divisor": 2.5}, {"divisor": 2.0},
+        {"divisor": 2.5},
+        {"divisor": 2.0},
         {"divisor": True},
     ],
 )

@@ -18,8 +18,11 @@ MODULES = Path("lib/Slicer-5.12/qt-scripted-modules")
 TRAINING = ("networks", "training")  # needs torch, which is not for Slicer
 STAND_INS = Path(__file__).parent / "cmake"
 RESOURCES = REPOSITORY / "Resources"
-
-needs_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+LIBRARY = {"win32": "lowresseg.dll", "darwin": "liblowresseg.dylib"}.get(sys.platform, "liblowresseg.so")
+BUILT = shutil.ignore_patterns("__pycache__", LIBRARY)
+NEEDED = ("cmake", os.environ.get("CC", "cc"), os.environ.get("CXX", "c++"))
+MISSING = [name for name in NEEDED if shutil.which(name) is None]
+needs_cmake = pytest.mark.skipif(bool(MISSING), reason=f"{' and '.join(MISSING)} is not installed")
 
 
 def cmake(*arguments: object) -> str:
@@ -35,29 +38,39 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     copy = tmp_path_factory.mktemp("source") / "SlicerLowResSeg"
     for folder in ("LowResSeg", "LowResSegLib", "Resources"):
         if (REPOSITORY / folder).is_dir():
-            shutil.copytree(REPOSITORY / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(REPOSITORY / folder, copy / folder, ignore=BUILT)
     shutil.copy(REPOSITORY / "CMakeLists.txt", copy)
     (copy / "Resources" / "Models").mkdir(parents=True, exist_ok=True)
     return copy
 
 
 @pytest.fixture(scope="module")
-def installed(checkout: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of scripted modules in an installed extension; the checkout it came from is gone."""
+def trees(checkout: Path, model: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Folders of scripted modules in the build tree and in the installed extension; both trees and the checkout moved.
+
+    What was installed can so find nothing of them.
+    """
     shutil.copy(model, checkout / "Resources" / "Models" / "tiny.lowresseg")
-    build, prefix = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("install")
-    cmake("-S", checkout, "-B", build, f"-DSlicer_DIR={STAND_INS}", "-DBUILD_TESTING=ON")
-    cmake("--build", build)
-    cmake("--install", build, "--prefix", prefix)
-    shutil.rmtree(build)
-    checkout.rename(checkout.with_name("moved"))
-    return prefix / MODULES
+    folder = tmp_path_factory.mktemp("extension")
+    cmake("-S", checkout, "-B", folder / "build", f"-DSlicer_DIR={STAND_INS}", "-DBUILD_TESTING=ON")
+    cmake("--build", folder / "build", "--parallel", os.cpu_count())
+    cmake("--install", folder / "build", "--prefix", folder / "prefix")
+    for moved in (checkout, folder / "build", folder / "prefix"):
+        moved.rename(moved.with_name(f"moved {moved.name}"))
+    return folder / "moved build" / MODULES, folder / "moved prefix" / MODULES
+
+
+@pytest.fixture(scope="module")
+def installed(trees: tuple[Path, Path]) -> Path:
+    """The folder of scripted modules in the installed extension."""
+    return trees[1]
 
 
 def python(folder: Path, code: str, *arguments: object) -> str:
     """What a fresh Python prints that knows only `folder`, as Slicer's worker does."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("LOWRESSEG", "XDG", "PYTHON"))}
-    environment = {**kept, "PYTHONPATH": str(folder), "HOME": str(folder.parents[2])}
+    known = os.pathsep.join(map(str, (REPOSITORY / "Testing" / "without_editable", folder)))
+    environment = {**kept, "PYTHONPATH": known, "HOME": str(folder.parents[2])}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     run = subprocess.run(command, capture_output=True, text=True, cwd=folder.parents[2], env=environment)
     assert run.returncode == 0, run.stderr
@@ -87,7 +100,9 @@ def test_library_has_no_other_files_to_install() -> None:
     folder = REPOSITORY / "LowResSegLib"
     files = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     other = {path.as_posix() for path in files if path.parts[0] not in TRAINING and "__pycache__" not in path.parts}
-    assert {name for name in other if not name.endswith(".py")} == {"CMakeLists.txt"}
+    other = {name for name in other if not name.endswith(".py")}
+    sources = {name for name in other if re.fullmatch(r"kernels/src/\w+\.[ch]", name)}
+    assert other - sources - {f"kernels/{LIBRARY}"} == {"CMakeLists.txt", "kernels/CMakeLists.txt"}
 
 
 def test_lists_of_the_module_have_every_script_and_resource() -> None:
@@ -99,10 +114,13 @@ def test_lists_of_the_module_have_every_script_and_resource() -> None:
 
 
 @needs_cmake
-def test_configures_without_slicer_twice(tmp_path: Path) -> None:
+def test_builds_just_the_kernels_without_slicer(tmp_path: Path) -> None:
     for _ in range(2):  # the second time, what the first time found is in the cache
         assert "Slicer_DIR is not set" in cmake("-S", REPOSITORY, "-B", tmp_path)
-    cmake("--build", tmp_path)
+    cmake("--build", tmp_path, "--parallel", os.cpu_count())
+    cmake("--install", tmp_path, "--prefix", tmp_path / "prefix")
+    files = [path for path in (tmp_path / "prefix").rglob("*") if path.is_file()]
+    assert files == [tmp_path / "prefix" / "LowResSegLib" / "kernels" / LIBRARY]
 
 
 @needs_cmake
@@ -121,7 +139,16 @@ def test_installs_module_library_and_resources_and_nothing_else(installed: Path)
     module = scripts_in(REPOSITORY / "LowResSeg")
     own = {"Resources/Icons/LowResSeg.png", "Resources/UI/LowResSeg.ui"}
 
-    assert found == library | bundled | module | own
+    assert found == library | bundled | module | own | {f"LowResSegLib/kernels/{LIBRARY}"}
+
+
+@needs_cmake
+@pytest.mark.parametrize("tree", [0, 1], ids=["build tree", "installed"])
+def test_kernels_lie_beside_the_file_that_loads_them(tree: int, trees: tuple[Path, Path]) -> None:
+    code = "from LowResSegLib import kernels; print(kernels.library()._name, *kernels.instruction_sets(), sep='\\n')"
+    library, *instruction_sets = python(trees[tree], code).splitlines()
+    assert Path(library) == trees[tree] / "LowResSegLib" / "kernels" / LIBRARY
+    assert "word" in instruction_sets
 
 
 @needs_cmake

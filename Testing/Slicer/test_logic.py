@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +163,33 @@ def test_failure_leaves_the_chosen_node_as_it_was(
 
     assert existing.GetSegmentation().GetSegmentIDs() == ("old",)
     assert slicer.mrmlScene.GetNumberOfNodes() == before
+
+
+def test_what_is_no_scan_is_refused_here_and_in_the_worker(
+    slicer: Any, logic: Any, volume: Any, model: str, finish: Callable
+) -> None:
+    from LowResSegLib.errors import InputError
+
+    array = slicer.util.arrayFromVolume(volume)
+    array[:] = array > 200
+    with pytest.raises(InputError, match=r"looks like a labelmap.*not_a_labelmap=True"):
+        logic.process(volume, model)
+    run = logic.process(volume, model, wait=False)
+    finish(run)
+    assert isinstance(run.error, InputError) and "looks like a labelmap" in str(run.error)
+
+    expected = labels_of(slicer, logic.process(volume, model, not_a_labelmap=True), volume)
+    run = logic.process(volume, model, wait=False, not_a_labelmap=True)
+    finish(run)
+    np.testing.assert_array_equal(labels_of(slicer, run.segmentation, volume), expected)
+
+
+def test_a_ct_for_a_model_for_mr_is_told_in_the_run_record(slicer: Any, logic: Any, volume: Any, model: str) -> None:
+    from LowResSegSlicer.nodes import run_record
+
+    assert run_record(logic.process(volume, model))["warnings"] == []
+    slicer.util.arrayFromVolume(volume)[:] -= 1024
+    assert "is that of a CT" in run_record(logic.process(volume, model))["warnings"][0]
 
 
 def test_parameters_are_kept_in_the_scene(slicer: Any, logic: Any, volume: Any) -> None:

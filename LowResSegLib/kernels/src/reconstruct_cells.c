@@ -68,7 +68,7 @@ static inline int32_t between(int32_t a, int32_t b, int32_t weight) {
 static int32_t find_candidates(const lrs_reconstruction *job, const corners *cell, uint8_t candidates[]) {
   const int16_t *a = cell->at[0], *b = cell->at[1], *c = cell->at[2], *d = cell->at[3];
   const int16_t *e = cell->at[4], *f = cell->at[5], *g = cell->at[6], *h = cell->at[7];
-  int16_t low[LRS_MAX_CLASSES + 1], high[LRS_MAX_CLASSES + 1], floor = INT16_MIN;
+  int16_t low[LRS_MAX_CLASSES + 1], high[LRS_MAX_CLASSES + 1], bound = INT16_MIN;
   const int32_t padded = job->padded / VECTOR * VECTOR;
   for (int32_t k = 0; k < padded; k++) {
     const int16_t ab = LESS(a[k], b[k]), cd = LESS(c[k], d[k]), ef = LESS(e[k], f[k]), gh = LESS(g[k], h[k]);
@@ -80,11 +80,11 @@ static int32_t find_candidates(const lrs_reconstruction *job, const corners *cel
     const int16_t abcd = MORE(ab, cd), efgh = MORE(ef, gh);
     high[k] = MORE(abcd, efgh);
   }
-  for (int32_t k = 0; k < padded; k++) floor = MORE(floor, low[k]);
+  for (int32_t k = 0; k < padded; k++) bound = MORE(bound, low[k]);
   int32_t count = 0;
   for (int32_t k = 0; k < job->classes; k++) {
     candidates[count] = (uint8_t)k;
-    count += high[k] >= floor;
+    count += high[k] >= bound;
   }
   return count;
 }

@@ -1,0 +1,135 @@
+"""How much memory a run needs, planned before any work, and how much this process holds."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from LowResSegLib import engine
+from LowResSegLib.errors import InputError
+from LowResSegLib.model import Model
+from LowResSegLib.sampling import NANOMETRES, orientation_to
+from LowResSegLib.slabs import cut
+from LowResSegLib.volume import Volume
+
+# Bytes. What cannot be counted ahead is taken somewhat larger than it was ever measured.
+_SAMPLING = 24  # a voxel of the grid: intensities as float32, and what normalising them needs
+_LABELLED = 12  # a voxel of the grid, without the native kernels: which ones have a structure
+_PLANE = 24  # a voxel of a source slice and class, without the native kernels: interpolated logits
+_FIXED = 24e6  # libraries that are loaded on the way, threads, small things
+
+
+def plan_memory(
+    model: Model, volume: Volume, backends: Sequence[str], threads: Optional[int], limit_mb: float
+) -> tuple[str, Optional[int]]:
+    """The first backend that stays below a limit, and how many slices of the grid it takes at a time.
+
+    Args:
+        model: the model.
+        volume: the volume, which is in memory already.
+        backends: to choose from, the preferred one first.
+        threads: see `engine.run`.
+        limit_mb: what this process may hold, with what it holds now.
+
+    Returns:
+        Backend, and the slices of a slab; None where the whole grid can be taken at once.
+
+    Raises:
+        InputError: not even the thinnest slabs would fit.
+    """
+    grid = _grid_shape(model, volume)
+    held = resident_bytes() + _FIXED
+    least = math.inf
+    for backend in backends:
+        thickness = grid[0]
+        while True:
+            needed = held + _peak(model, volume, grid, backend, threads or engine.cores(), thickness)
+            if needed <= limit_mb * 1e6:
+                return backend, None if thickness == grid[0] else thickness
+            least = min(least, needed)
+            if thickness <= model.grid.divisor:
+                break
+            thickness = max(model.grid.divisor, thickness // 2 // model.grid.divisor * model.grid.divisor)
+    raise InputError(
+        f"This needs about {least / 1e6:.0f} MB of memory even slab by slab, more than the {limit_mb:g} MB that are "
+        "allowed; allow more, crop the scan, or choose a model with a coarser grid."
+    )
+
+
+def _grid_shape(model: Model, volume: Volume) -> tuple[int, ...]:
+    """Shape of the model's grid for a volume, (z, y, x) in the model's orientation."""
+    axes = orientation_to(volume, model.grid.orientation).axes
+    target, divisor = round(model.grid.spacing * NANOMETRES), model.grid.divisor
+    sizes = [volume.array.shape[axis] * round(volume.spacing[2 - axis] * NANOMETRES) for axis in axes]
+    return tuple(-(-max(1, -(-size // target)) // divisor) * divisor for size in sizes)
+
+
+def _peak(
+    model: Model, volume: Volume, grid: tuple[int, ...], backend: str, threads: int, thickness: int
+) -> float:
+    """Bytes beside what is held already, at the worst moment."""
+    voxels, plane = math.prod(grid), grid[1] * grid[2]
+    slices = max(slab.stops - slab.begins for slab in cut(model.plan, grid[0], thickness))
+    logits = 2.0 * model.plan.classes * slices * plane
+    network = engine.memory(model.plan, (slices, *grid[1:]), backend, threads) + model.passes * logits
+    # Logits of a slab are copied where they are not those of the whole grid.
+    labelling = logits * (model.passes + (thickness < grid[0]))
+    if backend != "native":
+        largest = volume.array.size / min(volume.array.shape)
+        labelling += _LABELLED * slices * plane + _PLANE * model.plan.classes * largest
+    if backend == "onnxruntime":  # it keeps what it had
+        labelling += network - model.passes * logits
+    return max(
+        (_SAMPLING + model.passes) * voxels,
+        model.passes * voxels + volume.array.size + max(network, labelling),
+    )
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now; its peak where the system does not tell."""
+    if sys.platform == "linux":
+        held = _status("VmRSS:")
+        if held:
+            return held
+    return int(peak_memory_mb() * 1e6)
+
+
+def peak_memory_mb() -> float:
+    """Largest memory of this process so far, in MB; a process that has run before may report an earlier peak."""
+    if sys.platform == "win32":
+        return _peak_memory_windows() / 1e6
+    if sys.platform == "linux":
+        # Not getrusage: what that tells is handed on from a parent process to its child.
+        peak = _status("VmHWM:")
+        if peak:
+            return peak / 1e6
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest / 1e6 if sys.platform == "darwin" else largest * 1024 / 1e6
+
+
+def _peak_memory_windows() -> int:
+    import ctypes
+    from ctypes import wintypes
+
+    names = ["PeakWorkingSetSize", "WorkingSetSize", "a", "b", "c", "d", "PagefileUsage", "PeakPagefileUsage"]
+
+    class Counters(ctypes.Structure):
+        _fields_ = [("cb", wintypes.DWORD), ("PageFaultCount", wintypes.DWORD), *((n, ctypes.c_size_t) for n in names)]
+
+    counters = Counters(cb=ctypes.sizeof(Counters))
+    windll = ctypes.windll  # type: ignore[attr-defined]
+    windll.kernel32.GetCurrentProcess.restype = wintypes.HANDLE
+    windll.psapi.GetProcessMemoryInfo(
+        wintypes.HANDLE(windll.kernel32.GetCurrentProcess()), ctypes.byref(counters), counters.cb
+    )
+    return int(counters.PeakWorkingSetSize)
+
+
+def _status(name: str) -> int:
+    """A number of bytes from Linux's status of this process; 0 where it is not there."""
+    with open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next((int(line.split()[1]) * 1024 for line in status if line.startswith(name)), 0)

@@ -1,0 +1,140 @@
+"""Passes and slabs: what the second pass sees, how both are averaged, and that slabs change nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from plans import random_model, random_plan, random_volume, reoriented
+
+from LowResSegLib import engine, kernels, segment
+from LowResSegLib.inference import blend_in_numpy, label, mirror_axis, sample_passes
+from LowResSegLib.kernels.blend import blend as blend_natively
+from LowResSegLib.model import Model, read_model, write_model
+from LowResSegLib.sampling import GridSettings, Normalisation
+from LowResSegLib.volume import Label, Volume
+
+needs_kernels = pytest.mark.skipif(not kernels.available(), reason=f"native kernels: {kernels.why_not()}")
+
+
+def nothing(*arguments: object) -> None:
+    """No one looks at the progress."""
+
+
+def two_passes(rng: np.random.Generator, orientation: str = "RAS") -> Model:
+    model = random_model(rng)
+    return replace(model, passes=2, grid=replace(model.grid, orientation=orientation))
+
+
+def definition(first: np.ndarray, second: np.ndarray, before: int) -> np.ndarray:
+    """The mean voxel by voxel, in Python's integers."""
+    result = np.empty_like(first)
+    for c, z, y, x in np.ndindex(*first.shape):
+        around = [
+            int(second[c, max(z + before - dz, 0), max(y - dy, 0), max(x - dx, 0)])
+            for dz in (0, 1)
+            for dy in (0, 1)
+            for dx in (0, 1)
+        ]
+        result[c, z, y, x] = (8 * int(first[c, z, y, x]) + sum(around)) // 16
+    return result
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (4, 1, 40), (3, 5, 2)])
+def test_blending_is_the_mean_of_eight_neighbours(shape: tuple[int, int, int], before: int) -> None:
+    rng = np.random.default_rng(sum(shape))
+    for most in (4095, 3):
+        first = rng.integers(-most, most + 1, (3, *shape)).astype(np.int16)
+        second = rng.integers(-most, most + 1, (3, shape[0] + before, *shape[1:])).astype(np.int16)
+        second[0] = -4095
+        first[0] = -4095
+        expected = definition(first, second, before)
+        np.testing.assert_array_equal(blend_in_numpy(first, second, before), expected)
+        if kernels.available():
+            for axis in (1, 2, 3):  # views with steps backwards, as mirrored logits have
+                mirrored = np.flip(np.ascontiguousarray(np.flip(second, axis)), axis)
+                np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, before, 2), expected)
+
+
+@needs_kernels
+def test_blending_parts_of_larger_arrays() -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.integers(-4095, 4096, (3, 9, 6, 7)).astype(np.int16)
+    other = rng.integers(-4095, 4096, (3, 8, 6, 7)).astype(np.int16)
+    expected = definition(whole[:, 2:6], other[:, 1:6, :, ::-1], 1)
+    kept = whole.copy()
+    assert np.shares_memory(blend_natively(whole[:, 2:6], other[:, 1:6, :, ::-1], 1), whole)
+    np.testing.assert_array_equal(whole[:, 2:6], expected)
+    np.testing.assert_array_equal(whole[:, :2], kept[:, :2])
+    np.testing.assert_array_equal(whole[:, 6:], kept[:, 6:])
+
+
+def test_axis_from_left_to_right() -> None:
+    assert [mirror_axis(code) for code in ("RAS", "LPS", "ASR", "SLA")] == [2, 2, 0, 1]
+
+
+def test_second_pass_lies_half_a_voxel_aside(rng: np.random.Generator) -> None:
+    """Along a ramp, half a voxel is half of what a whole one is."""
+    ramp = np.broadcast_to(np.arange(48, dtype=np.float32) * 40, (48, 48, 48)).copy()
+    model = replace(random_model(rng), passes=2, normalisation=Normalisation("window", 0, 2000), grid=GridSettings(4.0))
+    first, second = sample_passes(Volume(ramp, (1.0, 1.0, 1.0), (0, 0, 0), (-1, 0, 0, 0, -1, 0, 0, 0, 1)), model, nothing)
+    assert first.grid.shape == second.grid.shape == (12, 12, 12)
+    steps = np.diff(first.grid[5, 5].astype(int))[2:-2]
+    aside = second.grid[5, 5].astype(int)[2:-3] - first.grid[5, 5].astype(int)[2:-3]
+    assert abs(steps.mean() - 2 * aside.mean()) < 0.5
+
+
+@pytest.mark.parametrize("orientation", ["RAS", "SLA"])
+def test_both_passes_make_the_labels(rng: np.random.Generator, orientation: str) -> None:
+    model, volume = two_passes(rng, orientation), random_volume(rng, (15, 22, 18))
+    passes = sample_passes(volume, model, nothing)
+    axis = mirror_axis(orientation)
+    first = engine.run(model.plan, passes[0].grid, "numpy")
+    second = np.flip(engine.run(model.plan, np.ascontiguousarray(np.flip(passes[1].grid, axis)), "numpy"), axis + 1)
+    mean = blend_in_numpy(first, second, 0)
+    assert (mean != first).any()
+    from LowResSegLib.reconstruction import reconstruct
+
+    expected = reconstruct(mean, passes[0])
+    for backend in engine.available_backends():
+        found, record = segment(volume, model, backend=backend)
+        np.testing.assert_array_equal(found.array, expected)
+        assert record["passes"] == 2
+
+
+def test_reoriented_copies_of_a_scan_with_two_passes(rng: np.random.Generator) -> None:
+    model, volume = two_passes(rng), random_volume(rng)
+    expected = segment(volume, model)[0].array
+    for copy, order, flips in reoriented(volume):
+        turned = expected.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
+        np.testing.assert_array_equal(segment(copy, model)[0].array, turned)
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 3.1, 5.0), (4.0, 2.5, 0.7)])
+def test_slabs_give_the_labels_of_the_whole(passes: int, spacing: tuple[float, float, float]) -> None:
+    rng = np.random.default_rng(3)
+    plan = random_plan(rng, 4, (3, 4, 5))
+    labels = tuple(Label(value, f"Structure {value}", (40 * value, 200, 10)) for value in range(4))
+    model = Model("random", labels, GridSettings(2.0, "RAS", 4), Normalisation(), plan, {}, passes=passes)
+    volume = replace(random_volume(rng, (60, 24, 30)), spacing=spacing)
+    low = sample_passes(volume, model, nothing)
+    whole = label(model, low, "numpy", 1, None, nothing)
+    assert len(np.unique(whole)) > 1
+    for backend in engine.available_backends():
+        for thickness in (1, 8, 1000):
+            shares: list[tuple[str, float]] = []
+            found = label(model, low, backend, 2, thickness, lambda step, share: shares.append((step, share)))  # noqa: B023
+            np.testing.assert_array_equal(found, whole)
+            values = [share for _, share in shares]
+            assert values == sorted(values) and values[-1] == 1.0
+
+
+def test_passes_are_kept_in_the_model_file(rng: np.random.Generator, tmp_path: object) -> None:
+    path = tmp_path / "two.lowresseg"  # type: ignore[operator]
+    write_model(path, two_passes(rng))
+    assert read_model(path).passes == 2
+
+
