@@ -52,7 +52,8 @@ def label(
     Args:
         model: the model.
         passes: of the volume, as `sampling.sample` gives them: one, or two whose second one is half a voxel aside.
-        backend, threads: see `engine.run`.
+        backend: see `engine.run`.
+        threads: see `engine.run`.
         thickness: slices of the grid that are worked on at a time; None means all.
         report: called with `network` or `reconstruction` and the share of both together that is done, 0 to 1.
 

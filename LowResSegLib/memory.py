@@ -66,9 +66,7 @@ def _grid_shape(model: Model, volume: Volume) -> tuple[int, ...]:
     return tuple(-(-max(1, -(-size // target)) // divisor) * divisor for size in sizes)
 
 
-def _peak(
-    model: Model, volume: Volume, grid: tuple[int, ...], backend: str, threads: int, thickness: int
-) -> float:
+def _peak(model: Model, volume: Volume, grid: tuple[int, ...], backend: str, threads: int, thickness: int) -> float:
     """Bytes beside what is held already, at the worst moment."""
     voxels, plane = math.prod(grid), grid[1] * grid[2]
     slices = max(slab.stops - slab.begins for slab in cut(model.plan, grid[0], thickness))

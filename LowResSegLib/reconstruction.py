@@ -95,9 +95,12 @@ def reconstruct_slab(
 
     Args:
         logits: int16 (classes, z, y, x) of these slices, and of the one behind them if there is one.
-        low, step, threads: see `reconstruct`.
-        first, end: slices of `low.grid`.
+        low: see `reconstruct`.
+        first: slice of `low.grid` that the logits begin with.
+        end: slice of `low.grid`.
         labels: what `empty_labels` gave; these voxels are written.
+        step: see `reconstruct`.
+        threads: see `reconstruct`.
     """
     (before, weight), *others = (
         positions(n, s, m, low.spacing) for n, s, m in zip(low.source_shape, low.source_spacing, low.size)

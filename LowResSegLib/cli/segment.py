@@ -51,7 +51,9 @@ def add(commands: Any) -> None:
     )
     command.add_argument("-o", "--output", metavar="FOLDER", type=_folder, required=True, help="made if it is missing")
     command.add_argument("--model", metavar="NAME|FILE", default="brain", help="default: %(default)s")
-    command.add_argument("--backend", metavar="NAME", default="auto", help="auto (default), native, onnxruntime or numpy")
+    command.add_argument(
+        "--backend", metavar="NAME", default="auto", help="auto (default), native, onnxruntime or numpy"
+    )
     command.add_argument("--threads", metavar="N", type=threads_argument, help="at most so many; default: all cores")
     command.add_argument("--overwrite", action="store_true", help="replace results that are there already")
     command.add_argument("--skip-existing", action="store_true", help="leave out inputs whose results are all there")

@@ -70,7 +70,10 @@ def run(
     """Logits, int16 (classes, z, y, x), of a uint8 grid (z, y, x); see `engine.run`.
 
     Args:
-        plan, grid, threads, step: see `engine.run`.
+        plan: see `engine.run`.
+        grid: see `engine.run`.
+        threads: at most so many.
+        step: see `engine.run`.
         instruction_set: one of `kernels.instruction_sets()`; None means the best one.
 
     Raises:

@@ -27,9 +27,7 @@ def blend(first: np.ndarray, second: np.ndarray, before: int, threads: Optional[
         address, _, layout = memory_of(logits[0])
         reach = memory_of(logits[-1])[0] + memory_of(logits[-1])[1] - address
         arguments += [address, reach, ctypes.byref(layout), logits.strides[0] // logits.itemsize]
-    status = kernels.library().lrs_blend_start(
-        *arguments, len(first), threads or kernels.cores(), ctypes.byref(job)
-    )
+    status = kernels.library().lrs_blend_start(*arguments, len(first), threads or kernels.cores(), ctypes.byref(job))
     kernels.check(status)
     kernels.run_job(job, lambda share: None)
     return first

@@ -135,7 +135,7 @@ def check_plan(layers: Sequence[Layer]) -> None:
     """Raise ModelError unless the layers are a network that every engine can run exactly."""
     if not 2 <= len(layers) <= MAX_LAYERS or layers[0].operation != "image" or layers[-1].operation != "logits":
         raise ModelError("The model's network does not begin with an image and end with logits.")
-    depths: tuple[int, ...] = ()
+    depths: tuple[Halvings, ...] = ()
     for position, layer in enumerate(layers):
         problem = _problem(layer, position, layers, depths)
         if problem:

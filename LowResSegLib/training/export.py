@@ -25,7 +25,7 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
     Args:
         checkpoint: small checkpoint of a ternary network.
         card_file: YAML with `name`, `labels` (path of the label table, relative to the card), `grid`,
-            `normalisation` and `card`.
+            `normalisation`, `card`, and `passes` if there are two.
         output: path of the model file.
 
     Raises:
@@ -45,7 +45,10 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
     except (TypeError, ValueError) as error:
         raise InputError(f"{card_file}: {error}") from error
     labels = tuple(Label.from_dict(entry) for entry in table.entries)
-    model = Model(description["name"], labels, grid_settings, normalisation, plan, description["card"])
+    passes = description.get("passes", 1)
+    if passes not in (1, 2):
+        raise InputError(f"{card_file}: passes is 1 or 2, not {passes!r}.")
+    model = Model(description["name"], labels, grid_settings, normalisation, plan, description["card"], passes=passes)
     with replacing(output) as temporary:  # a model that does not pass leaves the one of before
         write_model(temporary, model)
         _check(read_model(temporary), plan)

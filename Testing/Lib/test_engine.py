@@ -29,9 +29,7 @@ def naive_convolution(value: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 3, 3), (5, 5, 5), (1, 3, 3), (3, 1, 5)])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (4, 1, 6), (3, 4, 6)])
-def test_reference_convolution_is_the_definition(
-    kernel: tuple[int, int, int], shape: tuple[int, int, int]
-) -> None:
+def test_reference_convolution_is_the_definition(kernel: tuple[int, int, int], shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(sum(kernel))
     value = rng.integers(-1, 2, (3, *shape)).astype(np.int8)
     weights = rng.integers(-1, 2, (4, 3, *kernel)).astype(np.int8)

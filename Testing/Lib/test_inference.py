@@ -78,8 +78,10 @@ def test_axis_from_left_to_right() -> None:
 def test_second_pass_lies_half_a_voxel_aside(rng: np.random.Generator) -> None:
     """Along a ramp, half a voxel is half of what a whole one is."""
     ramp = np.broadcast_to(np.arange(48, dtype=np.float32) * 40, (48, 48, 48)).copy()
-    model = replace(random_model(rng), passes=2, normalisation=Normalisation("window", 0, 2000), grid=GridSettings(4.0))
-    first, second = sample_passes(Volume(ramp, (1.0, 1.0, 1.0), (0, 0, 0), (-1, 0, 0, 0, -1, 0, 0, 0, 1)), model, nothing)
+    window = Normalisation("window", 0, 2000)
+    model = replace(random_model(rng), passes=2, normalisation=window, grid=GridSettings(4.0))
+    volume = Volume(ramp, (1.0, 1.0, 1.0), (0, 0, 0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
+    first, second = sample_passes(volume, model, nothing)
     assert first.grid.shape == second.grid.shape == (12, 12, 12)
     steps = np.diff(first.grid[5, 5].astype(int))[2:-2]
     aside = second.grid[5, 5].astype(int)[2:-3] - first.grid[5, 5].astype(int)[2:-3]
@@ -136,5 +138,3 @@ def test_passes_are_kept_in_the_model_file(rng: np.random.Generator, tmp_path: o
     path = tmp_path / "two.lowresseg"  # type: ignore[operator]
     write_model(path, two_passes(rng))
     assert read_model(path).passes == 2
-
-

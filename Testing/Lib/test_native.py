@@ -92,11 +92,12 @@ def deep_plan(rng: np.random.Generator, incoming: int, channels: int, kernel: tu
     lower = ends[np.arange(channels), rng.integers(0, 6, channels)]
     upper = np.clip(lower + rng.integers(1, 4, channels), -reach, reach + 2)
     lower = np.minimum(lower, upper - 1)
+    last = rng.integers(-9, 10, (2, channels, 1, 1, 1))
     layers = (
         Layer("image", (), 1),
         Layer("first", (0,), incoming, first, limits, limits + 2000),
         Layer("ternary", (1,), channels, weights.astype(np.int8), lower.astype(np.int32), upper.astype(np.int32)),
-        Layer("logits", (2,), 2, rng.integers(-9, 10, (2, channels, 1, 1, 1)).astype(np.int16), offset=np.zeros(2, "i4")),
+        Layer("logits", (2,), 2, last.astype(np.int16), offset=np.zeros(2, np.int32)),
     )
     return Plan(layers, 1.0)
 
