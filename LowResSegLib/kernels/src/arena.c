@@ -14,8 +14,8 @@ uint64_t lrs_arena_take(lrs_arena *arena, uint64_t bytes, int32_t now, int32_t l
     offset = arena->blocks[place].offset + arena->blocks[place].bytes;
     place++;
   }
-  memmove(arena->blocks + place + 1, arena->blocks + place, (size_t)(arena->count - place) * sizeof(lrs_block));
-  const lrs_block block = {offset, (bytes + 63) / 64 * 64, last_use};
+  memmove(arena->blocks + place + 1, arena->blocks + place, (size_t)(arena->count - place) * sizeof(lrs_span));
+  const lrs_span block = {offset, (bytes + 63) / 64 * 64, last_use};
   arena->blocks[place] = block;
   arena->count++;
   if (arena->bytes < block.offset + block.bytes) arena->bytes = block.offset + block.bytes;

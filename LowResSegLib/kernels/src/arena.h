@@ -6,13 +6,13 @@
 
 #include "lowresseg.h"
 
-typedef struct lrs_block {
+typedef struct lrs_span {
   uint64_t offset, bytes;
   int32_t last_use;
-} lrs_block;
+} lrs_span;
 
 typedef struct lrs_arena {
-  lrs_block *blocks; /* that are in use, by offset; room for `most` */
+  lrs_span *blocks; /* that are in use, by offset; room for `most` */
   int32_t count, most;
   uint64_t bytes; /* needed so far */
 } lrs_arena;

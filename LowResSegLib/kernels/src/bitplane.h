@@ -3,8 +3,8 @@
  * A bit plane holds one bit of every voxel of a grid. A trit t takes two planes: `u` is set where t = +1, `x` where
  * t = 0; so t + 1 = 2 u + x is the number with the binary digits u and x, and padding (t = 0) has u = 0, x = 1.
  *
- * Voxels lie in a plane row after row: a row of the grid is `pitch` whole bytes, each slice has `padding` further rows
- * of zeros after its last one, and there are `guard` bytes of zeros before and after the plane. So the neighbour at
+ * Voxels lie in a plane row after row: a row of the grid is `pitch` whole bytes, each slice has some further rows of
+ * trits 0 (u = 0, x = 1) after its last one, and there are `guard` bytes of them before and after the plane. So the neighbour at
  * (dz, dy, dx) of voxel number p is voxel number p + 8 ((dz * rows + dy) * pitch) + dx wherever in the grid p is, and a
  * vector of a few hundred voxels that lie one behind the other, over the ends of rows and slices, is worked on at once.
  * Only for dx does a vector need masks: the voxel before the first one of a row is the last one of another row.
@@ -18,7 +18,7 @@
 #define LRS_MAX_REACH 2      /* of a kernel: half of an edge of 5 */
 #define LRS_TABLE_ENTRIES 255 /* neighbours that a chunk of a convolution has at most: sums of it fit 10 planes */
 #define LRS_CHUNK_PLANES 10
-#define LRS_ENTRY_SCALE 16   /* an entry is two vectors: of words, 16 bytes; wider vectors scale addresses */
+#define LRS_ENTRY_SCALE 16 /* places are bytes in a table of 64-bit words; wider vectors multiply them */
 #define LRS_BLOCK 32 /* voxels that are worked on together where values are no bits */
 
 typedef struct lrs_raster {
@@ -27,7 +27,7 @@ typedef struct lrs_raster {
   int64_t pitch;    /* bytes of a row */
   int64_t used;     /* bytes from the first voxel to the end of the last slice's padding */
   int64_t length;   /* `used`, rounded up to whole vectors of any instruction set */
-  int64_t guard;    /* bytes before and after, both of zeros */
+  int64_t guard;    /* bytes before and after, both of trits 0 */
   int64_t stride;   /* from a plane to the next one: they share a guard */
   /* Masks, one bit a voxel as in a plane: voxels of the grid, and those whose neighbour at dx is in their row. */
   uint8_t *inside;
@@ -47,7 +47,7 @@ typedef struct lrs_tap_row {
   int32_t dz, dy, first_dx, last_dx;
 } lrs_tap_row;
 
-/* Some rows of taps, few enough that their trits fit the fastest cache, and who adds which of them. */
+/* Some rows of taps, few enough that their trits fit a counter, and the fastest cache of most processors. */
 typedef struct lrs_chunk {
   int32_t first_row, row_count;
 } lrs_chunk;
@@ -84,8 +84,9 @@ typedef struct lrs_kernels {
   /* Outputs first_channel to end_channel - 1 of vectors first to end - 1. */
   void (*convolve)(const lrs_convolution *convolution, int64_t first, int64_t end, int32_t first_channel,
                    int32_t end_channel, void *scratch);
-  /* Of LRS_BLOCK voxels: sums of products of intensities, two taps in each 32-bit number, with weights in the
-   * same way; bit n of *above and *not_below: whether voxel n's sum is at least `upper`, at least `lower`. */
+  /* Of LRS_BLOCK voxels: sums of products of intensities and weights. Two taps stand side by side, for each voxel and
+   * in the weights; it is `stride` numbers from a pair of taps to the next one. Bit n of *above and of *not_below:
+   * whether voxel n's sum is at least `upper`, at least `lower`. */
   void (*first)(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs, int32_t lower,
                 int32_t upper, uint32_t *not_below, uint32_t *above);
   /* Trits of LRS_BLOCK voxels from the bits of those that are +1 and those that are -1. */

@@ -57,10 +57,10 @@ static void blend_slice(void *context, int32_t phase, int64_t item, void *scratc
 /* Whether all classes of an array lie within its elements. */
 static int classes_fit(const lrs_layout *layout, int32_t classes, int64_t stride, uint64_t elements) {
   lrs_layout last = *layout;
-  if (stride < 0 || elements > LRS_MOST || (uint64_t)stride > elements) return 0;
+  if (stride < 0 || elements > LRS_MOST || (uint64_t)stride > elements || !lrs_layout_fits(layout, elements)) return 0;
   if (classes > 1 && (uint64_t)stride > elements / (uint64_t)(classes - 1)) return 0;
   last.first += (classes - 1) * stride;
-  return lrs_layout_fits(layout, elements) && lrs_layout_fits(&last, elements);
+  return lrs_layout_fits(&last, elements);
 }
 
 int32_t lrs_blend_start(int16_t *first, size_t first_bytes, const lrs_layout *first_layout, int64_t first_class,

@@ -47,7 +47,7 @@ static void next_phase(lrs_job *job) {
   const int32_t phase = job->phase;
   if (++job->waiting == job->started) {
     job->waiting = 0;
-    job->finished_cost += job->phases[phase].cost;
+    if (!lrs_atomic_get(&job->cancelled)) job->finished_cost += job->phases[phase].cost;
     job->phase = phase + 1;
     lrs_atomic_set(&job->finished_items, 0);
     lrs_atomic_set(&job->next, 0);
@@ -89,10 +89,12 @@ static void discard(lrs_job *job) {
 int32_t lrs_job_start(const lrs_phase *phases, int32_t count, void *context, void (*release)(void *context),
                       int32_t threads, size_t scratch, uint64_t memory, lrs_job **result) {
   int32_t status = LRS_NO_MEMORY;
+  lrs_job *job = NULL;
   *result = NULL;
   threads = lrs_job_threads(phases, count, threads);
   scratch = (scratch + LRS_ALIGNMENT - 1) / LRS_ALIGNMENT * LRS_ALIGNMENT;
-  lrs_job *job = (lrs_job *)calloc(1, sizeof(lrs_job));
+  if (scratch > SIZE_MAX / (size_t)threads) goto failed;
+  job = (lrs_job *)calloc(1, sizeof(lrs_job));
   if (!job) goto failed;
   job->phases = (lrs_phase *)malloc((size_t)count * sizeof(lrs_phase));
   job->threads = (lrs_thread *)malloc((size_t)threads * sizeof(lrs_thread));

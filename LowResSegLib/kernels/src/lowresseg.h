@@ -45,7 +45,7 @@ typedef struct lrs_network lrs_network;
 
 typedef struct lrs_progress {
   int32_t status; /* LRS_RUNNING, LRS_DONE, LRS_CANCELLED */
-  int32_t phase;  /* the phase (for a network: the layer) that is being worked on */
+  int32_t phase;  /* that is being worked on; a layer of a network has none to four */
   int32_t phases;
   int32_t threads; /* that really work */
   double share;    /* of all work that is done, 0 to 1 */
@@ -73,13 +73,14 @@ LRS_API int32_t lrs_network_read(const void *bytes, size_t length, lrs_network *
 /* Frees a network; jobs that run it must be freed before. NULL is ignored. */
 LRS_API void lrs_network_free(lrs_network *network);
 
-/* Bytes that a run on a grid of these sizes holds beside grid and logits, 0 where the sizes do not fit. */
+/* Bytes that a run on a grid of these sizes holds at most beside grid and logits; 0 where the sizes do not fit, the
+ * instruction set is not there, or memory lacks to find out. */
 LRS_API uint64_t lrs_network_memory(const lrs_network *network, const int32_t shape[3], int32_t threads,
                                     int32_t instruction_set);
 
 /* Starts a run.
  *
- * shape: z, y, x of the grid, each a multiple of what the network asks for.
+ * shape: z, y, x of the grid, each a multiple of two to the power of how often the network halves it on that axis.
  * grid: uint8, 0 to 127 (larger values are taken modulo 128). logits: int16 (classes, z, y, x).
  * threads: at least 1. instruction_set: LRS_BEST or one that lrs_instruction_sets() names.
  */

@@ -10,15 +10,15 @@ typedef struct reader {
   size_t left;
 } reader;
 
-/* Copies `count` numbers of `size` bytes from the reader into new memory; NULL where they are not there. */
-static void *take(reader *from, size_t count, size_t size) {
-  if (count == 0 || count > from->left / size) return NULL;
-  void *copy = malloc(count * size);
-  if (!copy) return NULL;
-  memcpy(copy, from->next, count * size);
+/* Copies `count` numbers of `size` bytes from the reader into new memory. */
+static int32_t take(reader *from, size_t count, size_t size, void **copy) {
+  if (count == 0 || count > from->left / size) return LRS_BAD_NETWORK;
+  *copy = malloc(count * size);
+  if (!*copy) return LRS_NO_MEMORY;
+  memcpy(*copy, from->next, count * size);
   from->next += count * size;
   from->left -= count * size;
-  return copy;
+  return LRS_DONE;
 }
 
 /* Fills `numbers`; returns 0 where the bytes end too early. */
@@ -35,7 +35,7 @@ static int good_weights(const lrs_layer *layer) {
   for (int32_t out = 0; out < layer->channels; out++) {
     int64_t sum = 0;
     for (size_t i = 0; i < each; i++) {
-      const int32_t weight = layer->wide ? layer->wide[out * each + i] : layer->weights[out * each + i];
+      const int32_t weight = layer->logit_weights ? layer->logit_weights[out * each + i] : layer->weights[out * each + i];
       const int32_t magnitude = weight < 0 ? -weight : weight;
       if (magnitude > (layer->operation == LRS_TERNARY ? 1 : layer->operation == LRS_FIRST ? 63 : 4095)) return 0;
       sum += magnitude;
@@ -62,19 +62,21 @@ static int32_t read_convolution(reader *from, lrs_layer *layer) {
   if (product > LRS_MAX_WEIGHTS) return LRS_BAD_NETWORK;
   const size_t count = (size_t)product;
   const size_t channels = (size_t)layer->channels;
-  if (layer->operation == LRS_LOGITS) {
-    layer->wide = (int16_t *)take(from, count, sizeof(int16_t));
-    layer->offset = (int32_t *)take(from, channels, sizeof(int32_t));
-    if (!layer->wide || !layer->offset) return LRS_BAD_NETWORK;
-  } else {
-    layer->weights = (int8_t *)take(from, count, 1);
-    layer->lower = (int32_t *)take(from, channels, sizeof(int32_t));
-    layer->upper = (int32_t *)take(from, channels, sizeof(int32_t));
-    if (!layer->weights || !layer->lower || !layer->upper) return LRS_BAD_NETWORK;
+  void *weights = NULL, *numbers[2] = {NULL, NULL};
+  const int logits = layer->operation == LRS_LOGITS;
+  int32_t status = take(from, count, logits ? sizeof(int16_t) : 1, &weights);
+  for (int i = 0; i < (logits ? 1 : 2) && status == LRS_DONE; i++) {
+    status = take(from, channels, sizeof(int32_t), &numbers[i]);
   }
+  layer->weights = logits ? NULL : (int8_t *)weights;
+  layer->logit_weights = logits ? (int16_t *)weights : NULL;
+  layer->offset = logits ? (int32_t *)numbers[0] : NULL;
+  layer->lower = logits ? NULL : (int32_t *)numbers[0];
+  layer->upper = (int32_t *)numbers[1];
+  if (status != LRS_DONE) return status;
   if (!good_weights(layer)) return LRS_BAD_NETWORK;
   if (layer->operation != LRS_TERNARY) return LRS_DONE;
-  const int32_t status = lrs_lists_make(&layer->lists, layer);
+  status = lrs_lists_make(&layer->lists, layer);
   free(layer->weights);
   layer->weights = NULL;
   return status;
@@ -127,8 +129,10 @@ static int32_t read_layer(reader *from, lrs_layer *layers, int32_t position, int
   layer->last_use = position;
   if (layer->input_count < 0 || layer->input_count > LRS_MAX_LAYERS) return LRS_BAD_NETWORK;
   if (layer->input_count) {
-    layer->inputs = (int32_t *)take(from, (size_t)layer->input_count, sizeof(int32_t));
-    if (!layer->inputs) return LRS_BAD_NETWORK;
+    void *inputs = NULL;
+    const int32_t status = take(from, (size_t)layer->input_count, sizeof(int32_t), &inputs);
+    if (status != LRS_DONE) return status;
+    layer->inputs = (int32_t *)inputs;
   }
   if (!fits(layers, position, count)) return LRS_BAD_NETWORK;
   return lrs_is_convolution(layer->operation) ? read_convolution(from, layer) : LRS_DONE;
@@ -190,7 +194,7 @@ void lrs_network_free(lrs_network *network) {
     lrs_lists_free(&layer->lists);
     free(layer->inputs);
     free(layer->weights);
-    free(layer->wide);
+    free(layer->logit_weights);
     free(layer->lower);
     free(layer->upper);
     free(layer->offset);

@@ -31,7 +31,7 @@ typedef struct lrs_layer {
   int32_t last_use;    /* position of the last layer that reads this one */
   int8_t *weights;     /* of first and ternary; a ternary layer's are freed when its lists are made */
   lrs_lists lists;     /* of ternary */
-  int16_t *wide;       /* of logits */
+  int16_t *logit_weights;
   int32_t *lower, *upper, *offset;
 } lrs_layer;
 

@@ -69,14 +69,28 @@ static inline int lrs_lock_init(lrs_lock *lock) { return pthread_mutex_init(lock
 static inline void lrs_lock_destroy(lrs_lock *lock) { pthread_mutex_destroy(lock); }
 static inline void lrs_lock_take(lrs_lock *lock) { pthread_mutex_lock(lock); }
 static inline void lrs_lock_give(lrs_lock *lock) { pthread_mutex_unlock(lock); }
+/* Waits go by a clock that nobody sets, where the system lets conditions have one. */
+#if defined(__linux__)
+#define LRS_WAITING_CLOCK CLOCK_MONOTONIC
+static inline int lrs_condition_init(lrs_condition *condition) {
+  pthread_condattr_t attributes;
+  if (pthread_condattr_init(&attributes)) return 1;
+  const int failed =
+      pthread_condattr_setclock(&attributes, LRS_WAITING_CLOCK) || pthread_cond_init(condition, &attributes);
+  pthread_condattr_destroy(&attributes);
+  return failed;
+}
+#else
+#define LRS_WAITING_CLOCK CLOCK_REALTIME
 static inline int lrs_condition_init(lrs_condition *condition) { return pthread_cond_init(condition, NULL); }
+#endif
 static inline void lrs_condition_destroy(lrs_condition *condition) { pthread_cond_destroy(condition); }
 static inline void lrs_condition_wake_all(lrs_condition *condition) { pthread_cond_broadcast(condition); }
 static inline void lrs_condition_wait(lrs_condition *condition, lrs_lock *lock) { pthread_cond_wait(condition, lock); }
 /* Returns at the latest after so many milliseconds, or for no reason at all: callers look again. */
 static inline void lrs_condition_wait_for(lrs_condition *condition, lrs_lock *lock, uint32_t milliseconds) {
   struct timespec end;
-  clock_gettime(CLOCK_REALTIME, &end);
+  clock_gettime(LRS_WAITING_CLOCK, &end);
   end.tv_sec += (time_t)(milliseconds / 1000);
   end.tv_nsec += (long)(milliseconds % 1000) * 1000000L;
   if (end.tv_nsec >= 1000000000L) {

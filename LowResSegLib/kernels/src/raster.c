@@ -20,7 +20,7 @@ void lrs_raster_set(lrs_raster *raster, const int32_t size[3], const int32_t mar
   raster->stride = raster->length + raster->guard;
 }
 
-uint64_t lrs_raster_memory(const lrs_raster *raster, int32_t reach) {
+uint64_t lrs_mask_bytes(const lrs_raster *raster, int32_t reach) {
   return (uint64_t)(2 * reach + 1) * (uint64_t)(raster->length + LRS_ALIGNMENT);
 }
 

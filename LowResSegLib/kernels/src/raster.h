@@ -8,7 +8,7 @@
 void lrs_raster_set(lrs_raster *raster, const int32_t size[3], const int32_t margin[3]);
 
 /* Bytes of a raster's masks. */
-uint64_t lrs_raster_memory(const lrs_raster *raster, int32_t reach);
+uint64_t lrs_mask_bytes(const lrs_raster *raster, int32_t reach);
 
 /* Allocates and fills the masks for dx up to `reach`; returns LRS_DONE or LRS_NO_MEMORY. */
 int32_t lrs_raster_masks(lrs_raster *raster, int32_t reach);
@@ -19,7 +19,7 @@ void lrs_raster_free(lrs_raster *raster);
 uint64_t lrs_tensor_bytes(const lrs_raster *raster, int32_t channels);
 lrs_tensor lrs_tensor_in(uint8_t *memory, const lrs_raster *raster, int32_t channels);
 
-/* Sets what lies before and after the slices of a channel to zeros, and these too if `whole`. */
+/* Sets what lies after the slices of a channel, and for the first one before them, to trits 0; and all if `whole`. */
 void lrs_tensor_clear(const lrs_tensor *tensor, int32_t channel, int whole);
 
 /* Byte of a plane where a row begins. */

@@ -138,7 +138,7 @@ int16_t *lrs_first_weights(const lrs_layer *layer) {
 
 size_t lrs_first_scratch(const lrs_layer *layer) {
   const size_t rows = (size_t)layer->kernel[0] * (size_t)layer->kernel[1] + 1; /* and one of zeros */
-  return rows * (SEGMENT + 2 * BESIDE) * sizeof(int16_t) + (size_t)pairs_of(layer) * SEGMENT * sizeof(uint32_t) + 64;
+  return rows * (SEGMENT + 2 * BESIDE) * sizeof(int16_t) + (size_t)pairs_of(layer) * 2 * SEGMENT * sizeof(int16_t);
 }
 
 /* Copies voxels x - BESIDE to x + SEGMENT + BESIDE - 1 of a row of the grid; beyond it there are zeros. */
@@ -149,18 +149,18 @@ static void copy_row(const uint8_t *grid, const int32_t size[3], int32_t z, int3
   const int32_t first = x < BESIDE ? 0 : x - BESIDE;
   const int32_t end = size[2] - x < SEGMENT + BESIDE ? size[2] : x + SEGMENT + BESIDE;
   row += BESIDE - x + first;
-  for (int32_t i = 0; i < end - first; i++) row[i] = source[first + i] & LRS_MAX_INTENSITY;
+  for (int32_t i = 0; i < end - first; i++) row[i] = source[first + i] % (LRS_MAX_INTENSITY + 1);
 }
 
-void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
-                     const lrs_kernels *kernels, int32_t z, void *scratch) {
+void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
+                    const lrs_kernels *kernels, int32_t z, int32_t y, int32_t y_end, void *scratch) {
   const lrs_raster *to = output->raster;
   const int32_t *kernel = layer->kernel, taps = lrs_kernel_size(layer), pairs = pairs_of(layer);
   const int32_t row_count = kernel[0] * kernel[1];
   int16_t(*rows)[SEGMENT + 2 * BESIDE] = (int16_t(*)[SEGMENT + 2 * BESIDE]) scratch;
-  uint32_t(*both)[SEGMENT] = (uint32_t(*)[SEGMENT])(rows + row_count + 1);
+  int16_t(*both)[2 * SEGMENT] = (int16_t(*)[2 * SEGMENT])(rows + row_count + 1);
   memset(rows[row_count], 0, sizeof rows[0]);
-  for (int32_t y = 0; y < to->size[1]; y++) {
+  for (; y < y_end; y++) {
     for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
       const int32_t left = to->size[2] - x < SEGMENT ? to->size[2] - x : SEGMENT;
       const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK;
@@ -172,13 +172,16 @@ void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8
         const int16_t *first = rows[tap / kernel[2]] + BESIDE + tap % kernel[2] - kernel[2] / 2;
         const int16_t *second = rows[next < taps ? next / kernel[2] : row_count] + BESIDE;
         if (next < taps) second += next % kernel[2] - kernel[2] / 2;
-        for (int32_t i = 0; i < width; i++) both[pair][i] = (uint32_t)first[i] | (uint32_t)second[i] << 16;
+        for (int32_t i = 0; i < width; i++) {
+          both[pair][2 * i] = first[i];
+          both[pair][2 * i + 1] = second[i];
+        }
       }
       for (int32_t channel = 0; channel < layer->channels; channel++) {
         const int64_t row = channel * to->stride + lrs_row(to, z, y);
         for (int32_t i = 0; i < left; i += LRS_BLOCK) {
           uint32_t above, not_below;
-          kernels->first((const int16_t *)&both[0][i], 2 * SEGMENT, weights + (size_t)channel * (size_t)pairs * 2, pairs,
+          kernels->first(&both[0][2 * i], 2 * SEGMENT, weights + (size_t)channel * (size_t)pairs * 2, pairs,
                          layer->lower[channel], layer->upper[channel], &not_below, &above);
           write_voxels(output, row, x + i, LRS_BLOCK, above, not_below & ~above);
         }
@@ -194,13 +197,14 @@ size_t lrs_logits_scratch(const lrs_layer *layer) {
 /* LRS_BLOCK bits that begin dx voxels after those at a byte. */
 static uint32_t bits_at(const uint8_t *at, int32_t dx) { return (uint32_t)(load(at - 1) >> (8 + dx)); }
 
-void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
-                      const uint8_t *const *x, const lrs_kernels *kernels, int32_t z, int16_t *logits, void *scratch) {
+void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
+                     const uint8_t *const *x, const lrs_kernels *kernels, int32_t z, int32_t y, int32_t y_end,
+                     int16_t *logits, void *scratch) {
   const int32_t *kernel = layer->kernel, *size = raster->size, taps = lrs_kernel_size(layer);
   const int32_t entries = layer->incoming * taps;
   const size_t each = (size_t)size[0] * (size_t)size[1] * (size_t)size[2];
   int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_BLOCK;
-  for (int32_t y = 0; y < size[1]; y++) {
+  for (; y < y_end; y++) {
     for (int32_t column = 0; column < size[2]; column += LRS_BLOCK) {
       const int64_t place = lrs_row(raster, z, y) + column / 8;
       for (int32_t entry = 0; entry < entries; entry++) {
@@ -215,7 +219,7 @@ void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const ui
       }
       const int32_t left = size[2] - column < LRS_BLOCK ? size[2] - column : LRS_BLOCK;
       for (int32_t class = 0; class < layer->channels; class ++) {
-        kernels->logits(trits, layer->wide + (size_t)class * (size_t)entries, entries, (int16_t)layer->offset[class], block);
+        kernels->logits(trits, layer->logit_weights + (size_t)class * (size_t)entries, entries, (int16_t)layer->offset[class], block);
         int16_t *to = logits + (size_t)class * each + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2] + (size_t)column;
         memcpy(to, block, (size_t)left * sizeof(int16_t));
       }

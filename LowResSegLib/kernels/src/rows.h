@@ -23,12 +23,14 @@ void lrs_split_slice(const lrs_tensor *input, const lrs_tensor *output, const in
 /* The first layer's weights, two taps in each pair of numbers: [output][pair][2]. NULL where memory lacks. */
 int16_t *lrs_first_weights(const lrs_layer *layer);
 size_t lrs_first_scratch(const lrs_layer *layer);
-void lrs_first_slice(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
-                     const lrs_kernels *kernels, int32_t z, void *scratch);
+/* Rows y to y_end - 1 of slice z: intensities times weights, compared with both thresholds. */
+void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
+                    const lrs_kernels *kernels, int32_t z, int32_t y, int32_t y_end, void *scratch);
 
 size_t lrs_logits_scratch(const lrs_layer *layer);
-/* Slice z of the logits, int16 [class][z][y][x], from the planes u and x of all incoming channels. */
-void lrs_logits_slice(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
-                      const uint8_t *const *x, const lrs_kernels *kernels, int32_t z, int16_t *logits, void *scratch);
+/* Rows y to y_end - 1 of slice z of the logits, int16 [class][z][y][x], from the planes of all incoming channels. */
+void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uint8_t *const *u,
+                     const uint8_t *const *x, const lrs_kernels *kernels, int32_t z, int32_t y, int32_t y_end,
+                     int16_t *logits, void *scratch);
 
 #endif

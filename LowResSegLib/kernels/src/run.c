@@ -1,4 +1,4 @@
-/* Runs a network as a job: every layer is one or more phases, and all values between layers are bit planes. */
+/* Runs a network as a job: a layer that computes is one or more phases, and all values between layers are bit planes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@
 
 enum { LARGEST_EDGE = 1 << 14 };
 static const int64_t MOST_VOXELS = (int64_t)1 << 31;
-static const int64_t WORK_OF_ITEM = 40000000; /* trits to add: some milliseconds, even one word at a time */
+static const int64_t WORK_OF_ITEM = 10000000; /* weights times vectors, zeros counted: ten milliseconds or so */
+static const int64_t NUMBERS_OF_ITEM = 20000000; /* weights times voxels, where values are no bits */
 
 /* What a layer has at hand during a run. */
 typedef struct state {
@@ -25,6 +26,7 @@ typedef struct state {
   lrs_convolution convolution;
   int16_t *first_weights;
   int32_t vectors_of_item, groups; /* of a convolution: vectors of voxels, and shares of the outputs */
+  int32_t rows_of_item;            /* of the first layer and of the logits: rows of a slice */
 } state;
 
 typedef struct step {
@@ -49,7 +51,7 @@ typedef struct run {
 } run;
 
 /* The planes of a layer's output, where a concatenation's are those of its inputs. Returns how many. */
-static int32_t planes_of(const run *this, int32_t layer, const uint8_t **u, const uint8_t **x) {
+static int32_t find_planes(const run *this, int32_t layer, const uint8_t **u, const uint8_t **x) {
   const lrs_layer *description = &this->network->layers[layer];
   if (description->operation != LRS_CONCATENATE) {
     const lrs_tensor *tensor = &this->states[layer].output;
@@ -61,7 +63,7 @@ static int32_t planes_of(const run *this, int32_t layer, const uint8_t **u, cons
   }
   int32_t count = 0;
   for (int32_t i = 0; i < description->input_count; i++) {
-    count += planes_of(this, description->inputs[i], u + count, x + count);
+    count += find_planes(this, description->inputs[i], u + count, x + count);
   }
   return count;
 }
@@ -94,12 +96,22 @@ static void clear(void *context, int32_t phase, int64_t item, void *scratch) {
   lrs_tensor_clear(current->split ? &layer->split : &layer->output, (int32_t)item, whole);
 }
 
+/* The rows of an item: some of a slice. */
+static void rows_of(const state *layer, int64_t item, int32_t *z, int32_t *y, int32_t *y_end) {
+  const int32_t rows = layer->raster->size[1], parts = (rows + layer->rows_of_item - 1) / layer->rows_of_item;
+  *z = (int32_t)(item / parts);
+  *y = (int32_t)(item % parts) * layer->rows_of_item;
+  *y_end = *y + layer->rows_of_item < rows ? *y + layer->rows_of_item : rows;
+}
+
 static void do_first(void *context, int32_t phase, int64_t item, void *scratch) {
   const run *this = (const run *)context;
   const int32_t layer = this->steps[phase].layer;
   const state *own = &this->states[layer];
-  lrs_first_slice(&this->network->layers[layer], own->first_weights, this->grid, &own->output, this->kernels,
-                  (int32_t)item, scratch);
+  int32_t z, y, y_end;
+  rows_of(own, item, &z, &y, &y_end);
+  lrs_first_rows(&this->network->layers[layer], own->first_weights, this->grid, &own->output, this->kernels, z, y,
+                 y_end, scratch);
 }
 
 static void do_split(void *context, int32_t phase, int64_t item, void *scratch) {
@@ -143,8 +155,11 @@ static void do_resize(void *context, int32_t phase, int64_t item, void *scratch)
 static void do_logits(void *context, int32_t phase, int64_t item, void *scratch) {
   const run *this = (const run *)context;
   const int32_t layer = this->steps[phase].layer;
-  lrs_logits_slice(&this->network->layers[layer], this->states[layer].raster, this->u, this->x,
-                   this->kernels, (int32_t)item, this->logits, scratch);
+  const state *own = &this->states[layer];
+  int32_t z, y, y_end;
+  rows_of(own, item, &z, &y, &y_end);
+  lrs_logits_rows(&this->network->layers[layer], own->raster, this->u, this->x, this->kernels, z, y, y_end,
+                  this->logits, scratch);
 }
 
 static void release(void *context) {
@@ -203,7 +218,7 @@ static int32_t plan_memory(run *this, const int32_t shape[3]) {
   const lrs_network *network = this->network;
   lrs_arena arena = {NULL, 0, 2 * network->count, 0};
   int32_t *last = (int32_t *)malloc((size_t)network->count * sizeof(int32_t));
-  arena.blocks = (lrs_block *)malloc((size_t)arena.most * sizeof(lrs_block));
+  arena.blocks = (lrs_span *)malloc((size_t)arena.most * sizeof(lrs_span));
   if (!last || !arena.blocks) {
     free(last);
     free(arena.blocks);
@@ -231,7 +246,7 @@ static int32_t plan_memory(run *this, const int32_t shape[3]) {
 static uint64_t mask_memory(const run *this) {
   const int32_t reach = this->network->margin[2];
   uint64_t bytes = 0;
-  for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_raster_memory(&this->rasters[i], reach);
+  for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_mask_bytes(&this->rasters[i], reach);
   return bytes;
 }
 
@@ -250,6 +265,17 @@ static int64_t cut(const run *this, state *own, const lrs_layer *layer, int32_t 
   return (vectors + own->vectors_of_item - 1) / own->vectors_of_item * own->groups;
 }
 
+/* Cuts slices into items of some rows; returns how many items there are. */
+static int64_t cut_rows(state *own, const lrs_layer *layer) {
+  const int64_t rows = own->raster->size[1];
+  const int64_t work = (int64_t)layer->incoming * lrs_kernel_size(layer) * layer->channels * own->raster->size[2];
+  int64_t each = NUMBERS_OF_ITEM / (work + 1);
+  if (each < 1) each = 1;
+  if (each > rows) each = rows;
+  own->rows_of_item = (int32_t)each;
+  return own->raster->size[0] * ((rows + each - 1) / each);
+}
+
 /* Sets up one layer once its memory is there: its tensors, lists and phases. Returns the scratch that it needs. */
 static int32_t prepare_layer(run *this, int32_t position, int32_t threads, size_t *scratch) {
   const lrs_layer *layer = &this->network->layers[position];
@@ -263,8 +289,8 @@ static int32_t prepare_layer(run *this, int32_t position, int32_t threads, size_
     this->u = (const uint8_t **)malloc((size_t)layer->incoming * sizeof(uint8_t *));
     this->x = (const uint8_t **)malloc((size_t)layer->incoming * sizeof(uint8_t *));
     if (!this->u || !this->x) return LRS_NO_MEMORY;
-    planes_of(this, layer->inputs[0], this->u, this->x);
-    add_phase(this, position, 0, do_logits, slices, voxels * layer->incoming * lrs_kernel_size(layer) * layer->channels);
+    find_planes(this, layer->inputs[0], this->u, this->x);
+    add_phase(this, position, 0, do_logits, cut_rows(own, layer), voxels * layer->incoming * lrs_kernel_size(layer) * layer->channels);
     return LRS_DONE;
   }
   own->output = lrs_tensor_in(this->memory + own->offset, own->raster, layer->channels);
@@ -273,7 +299,7 @@ static int32_t prepare_layer(run *this, int32_t position, int32_t threads, size_
     *scratch = lrs_first_scratch(layer);
     own->first_weights = lrs_first_weights(layer);
     if (!own->first_weights) return LRS_NO_MEMORY;
-    add_phase(this, position, 0, do_first, slices, voxels * lrs_kernel_size(layer) * layer->channels);
+    add_phase(this, position, 0, do_first, cut_rows(own, layer), voxels * lrs_kernel_size(layer) * layer->channels);
     return LRS_DONE;
   }
   if (layer->operation != LRS_TERNARY) {
@@ -299,7 +325,7 @@ static int32_t prepare_layer(run *this, int32_t position, int32_t threads, size_
       convolution->x[channel] = own->split.x + channel * own->raster->stride;
     }
   } else {
-    planes_of(this, layer->inputs[0], convolution->u, convolution->x);
+    find_planes(this, layer->inputs[0], convolution->u, convolution->x);
   }
   add_phase(this, position, 0, do_convolution, cut(this, own, layer, threads),
             voxels * layer->incoming * lrs_kernel_size(layer) * layer->channels * 0.05);
@@ -348,7 +374,8 @@ uint64_t lrs_network_memory(const lrs_network *network, const int32_t shape[3], 
     if (layer->operation == LRS_TERNARY) own = lrs_convolution_scratch(&layer->lists, layer->channels, kernels->vector);
     if (scratch < own) scratch = own;
   }
-  const uint64_t bytes = this->bytes + mask_memory(this) + scratch * (uint64_t)threads;
+  const uint64_t most = (uint64_t)(threads < LRS_MAX_THREADS ? threads : LRS_MAX_THREADS);
+  const uint64_t bytes = this->bytes + mask_memory(this) + scratch * most;
   release(this);
   return bytes;
 }

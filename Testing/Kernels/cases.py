@@ -1,0 +1,222 @@
+"""Files of cases for driver.c: random networks, scans and logits with the results that numpy gives.
+
+As a program it writes one: `python Testing/Kernels/cases.py FILE [SEED]`.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "Lib"), str(Path(__file__).resolve().parents[2])]
+
+from plans import random_plan
+
+from LowResSegLib.engine import reference
+from LowResSegLib.engine.native import network_bytes
+from LowResSegLib.reconstruction import positions
+from LowResSegLib.sampling import Orientation, _taps
+
+NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND = 1, 2, 3, 4, 5  # `kinds` in driver.c
+TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")  # LRS_INT8 and so on
+UNTOUCHED = 0xEE  # what driver.c fills results with before a run
+
+
+def _section(kind: int, *blobs: np.ndarray) -> bytes:
+    content = [np.ascontiguousarray(blob).tobytes() for blob in blobs]
+    pieces = [struct.pack("<2I", kind, len(content))]
+    for piece in content:
+        pieces += [struct.pack("<Q", len(piece)), piece]
+    return b"".join(pieces)
+
+
+def _layout(view: np.ndarray, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shape, and first element and strides, of a view of an array."""
+    first = (view.__array_interface__["data"][0] - array.__array_interface__["data"][0]) // array.itemsize
+    strides = [stride // array.itemsize for stride in view.strides]
+    return np.array(view.shape, np.int32), np.array([first, *strides], np.int64)
+
+
+def network(
+    rng: np.random.Generator, classes: int, widths: tuple[int, ...], voxels: Sequence[int], **settings: Any
+) -> bytes:
+    """A random plan, with the settings of `random_plan`, on a grid of about `voxels`."""
+    plan = random_plan(rng, classes, widths, **settings)
+    divisor = np.broadcast_to(plan.size_divisor, 3)
+    shape = [max(1, round(n / d)) * int(d) for n, d in zip(voxels, divisor)]
+    grid = rng.integers(0, 128, shape).astype(np.uint8)
+    grid[:, : shape[1] // 2] = 0  # as around a head
+    logits = reference.run(plan, grid, lambda share: None)
+    return _section(
+        NETWORK, np.frombuffer(network_bytes(plan), np.uint8), np.array(shape, np.int32), grid, logits.astype(np.int16)
+    )
+
+
+def _filtered(array: np.ndarray, taps: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The filters of three axes, with every operation rounded by itself."""
+    (iz, wz), (iy, wy), (ix, wx) = taps
+    planes = np.zeros((len(iz), *array.shape[1:]), np.float32)
+    for z in range(len(iz)):
+        for source, weight in zip(iz[z], wz[z]):
+            if weight:
+                planes[z] += array[source] * weight
+    for axis, (index, weight) in ((1, (iy, wy)), (2, (ix, wx))):
+        shape = [1, 1, 1]
+        shape[axis] = -1
+        total = planes.take(index[:, 0], axis) * weight[:, 0].reshape(shape)
+        for tap in range(1, index.shape[1]):
+            total = total + planes.take(index[:, tap], axis) * weight[:, tap].reshape(shape)
+        planes = total
+    return planes
+
+
+def resample(
+    rng: np.random.Generator, kind: str, shape: Sequence[int], ratios: Sequence[float], clip: bool, turn: Orientation
+) -> bytes:
+    """A scan of one type of numbers, turned and flipped, on a grid of other voxels."""
+    if kind.startswith("float"):
+        array = rng.normal(100, 300, shape).astype(kind)
+    else:
+        limits = np.iinfo(kind)
+        array = rng.integers(max(limits.min, -3000), min(limits.max, 70000), shape, endpoint=True).astype(kind)
+    view = turn.apply(array)
+    taps = [_taps(n, max(1, round(n / ratio)), ratio) for n, ratio in zip(view.shape, ratios)]
+    values = view.astype(np.float32)
+    ends = np.array([-200, 250], np.float32) if clip else np.array([], np.float32)
+    if clip:
+        values = np.clip(values, *ends)
+    result = _filtered(values, taps)
+    numbers = [
+        blob
+        for index, weight in taps
+        for blob in (index.astype(np.int32), weight.astype(np.float32), np.array(index.shape, np.int32))
+    ]
+    return _section(
+        RESAMPLE, array, np.array([TYPES.index(kind)], np.int32), *_layout(view, array), *numbers, ends, result
+    )
+
+
+def order(rng: np.random.Generator, count: int, ranks: Sequence[int]) -> bytes:
+    """Values of many magnitudes, some of them equal."""
+    values = (rng.normal(0, 1, count) * 10.0 ** rng.integers(-30, 30, count)).astype(np.float32)
+    values[rng.random(count) < 0.3] = 1.5
+    places = np.array(ranks, np.int64) % count
+    return _section(ORDER, values, places, np.sort(values)[places])
+
+
+def _labels(logits: np.ndarray, axes: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """The class of the largest interpolated logit, in int64."""
+    values = logits.astype(np.int64)
+    for axis, (before, weight) in enumerate(axes, 1):
+        shape = [1, 1, 1, 1]
+        shape[axis] = -1
+        after = np.minimum(before + 1, values.shape[axis] - 1)
+        weight = weight.astype(np.int64).reshape(shape)
+        values = values.take(before, axis) * (64 - weight) + values.take(after, axis) * weight
+    return values.argmax(0).astype(np.uint8)
+
+
+def reconstruct(
+    rng: np.random.Generator, classes: int, grid: Sequence[int], size: Sequence[int], turn: Orientation
+) -> bytes:
+    """Smooth logits, mostly background, on a scan that is turned and flipped."""
+    used = [int(rng.integers(max(1, n - 2), n + 1)) for n in grid]
+    logits = rng.integers(-300, 301, (classes, *grid)).astype(np.int16)
+    logits[0, :, : grid[1] // 2] = 4095
+    logits[:, :, :, : grid[2] // 3] //= 100  # ties
+    spacing = [max(1, round(1000 * n / m)) for n, m in zip(used, size)]
+    axes = [positions(m, s, n, 1000) for m, s, n in zip(size, spacing, used)]
+    labels = _labels(logits[(slice(None), *(slice(0, n) for n in used))], axes)
+    stored = np.full(turn.undo(labels).shape, UNTOUCHED, np.uint8)
+    view = turn.apply(stored)
+    view[...] = labels
+    places = [
+        blob for before, weight in axes for blob in (before.astype(np.int32), np.asarray(weight).astype(np.uint8))
+    ]
+    return _section(
+        RECONSTRUCT,
+        logits,
+        np.array([classes], np.int32),
+        np.array(grid, np.int32),
+        np.array(used, np.int32),
+        *places,
+        *_layout(view, stored),
+        stored,
+    )
+
+
+def blend(
+    rng: np.random.Generator, classes: int, shape: Sequence[int], before: int, turns: tuple[Orientation, Orientation]
+) -> bytes:
+    """Logits of two passes, both within larger arrays, turned and flipped."""
+    views, arrays = [], []
+    for sizes, turn in ((shape, turns[0]), ((shape[0] + before, *shape[1:]), turns[1])):
+        stored = turn.undo(np.empty([n + 2 for n in sizes], np.bool_)).shape
+        arrays.append(rng.integers(-4095, 4096, (classes, *stored)).astype(np.int16))
+        views.append([turn.apply(array)[1:-1, 1:-1, 1:-1] for array in arrays[-1]])
+    result = arrays[0].copy()
+    at_z, at_y, at_x = (np.arange(n) for n in shape)
+    for number, second in enumerate(views[1]):
+        total = 8 * views[0][number].astype(np.int64)
+        for place in np.ndindex(2, 2, 2):
+            z, y, x = (np.maximum(index + offset - 1, 0) for index, offset in zip((at_z + before, at_y, at_x), place))
+            total += second[np.ix_(z, y, x)]
+        turns[0].apply(result[number])[1:-1, 1:-1, 1:-1] = total >> 4
+    layouts = [_layout(view[0], array) for view, array in zip(views, arrays)]
+    between = np.array([array[0].size for array in arrays], np.int64)
+    return _section(
+        BLEND, arrays[0], *layouts[0], arrays[1], *layouts[1], between, np.array([classes], np.int32), result
+    )
+
+
+def write(path: Path, seed: int = 0) -> None:
+    """Write a file of cases of all kinds."""
+    rng = np.random.default_rng(seed)
+    turns = [
+        Orientation((0, 1, 2), (False, False, False)),
+        Orientation((2, 0, 1), (True, False, True)),
+        Orientation((1, 2, 0), (False, True, True)),
+        Orientation((2, 1, 0), (True, True, False)),
+    ]
+    sections = [
+        network(rng, 4, (3, 5), (6, 8, 10)),
+        network(rng, 2, (1,), (1, 1, 1)),
+        network(rng, 18, (8, 9), (4, 6, 70)),
+        network(rng, 5, (4, 4, 9), (12, 4, 36)),
+        network(rng, 3, (17,), (3, 5, 131)),
+        network(rng, 6, (33, 12), (2, 4, 66)),
+        network(rng, 9, (2, 3, 4, 5), (8, 16, 24)),
+        network(rng, 4, (5, 6, 7), (3, 12, 40), kernel=(1, 3, 3), factor=(1, 2, 2)),
+        network(rng, 4, (5, 6), (6, 9, 20), kernel=(3, 1, 5), factor=(2, 1, 1), strided=True, zeros=0.8),
+        network(rng, 3, (4, 40), (4, 8, 36), strided=True, zeros=0.0, last_kernel=(3, 3, 3)),
+        network(rng, 7, (3,), (9, 7, 65), kernel=(5, 5, 5), zeros=1.0, last_kernel=(1, 1, 5)),
+        resample(rng, "int8", (9, 12, 17), (2, 2, 2), False, turns[0]),
+        resample(rng, "uint8", (20, 11, 8), (1.3, 0.7, 3), True, turns[1]),
+        resample(rng, "int16", (7, 40, 33), (2.5, 4, 3.3), False, turns[2]),
+        resample(rng, "uint16", (1, 1, 1), (1, 1, 1), True, turns[3]),
+        resample(rng, "int32", (5, 1, 70), (1, 1, 6.5), False, turns[0]),
+        resample(rng, "uint32", (2, 3, 4), (0.5, 0.4, 0.3), True, turns[1]),
+        resample(rng, "float32", (16, 17, 18), (2, 1, 0.9), False, turns[2]),
+        resample(rng, "float64", (6, 7, 90), (1.7, 1.7, 1.7), True, turns[3]),
+        order(rng, 1, [0]),
+        order(rng, 1000, [0, 5, 499, 950, 999]),
+        order(rng, 40000, [200, 39000, 20000]),
+        reconstruct(rng, 4, (5, 6, 7), (13, 17, 11), turns[0]),
+        reconstruct(rng, 18, (8, 8, 12), (30, 9, 40), turns[1]),
+        reconstruct(rng, 2, (1, 1, 1), (3, 4, 5), turns[2]),
+        reconstruct(rng, 37, (3, 9, 20), (7, 33, 65), turns[3]),
+        blend(rng, 3, (4, 5, 40), 0, (turns[0], turns[0])),
+        blend(rng, 2, (3, 1, 1), 1, (turns[1], turns[1])),
+        blend(rng, 4, (5, 9, 7), 1, (turns[3], turns[2])),
+    ]
+    path.write_bytes(b"LRSCASE1" + b"".join(sections))
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
