@@ -1,8 +1,9 @@
 """From the network's grid to labels: the network's passes, slab by slab where memory is short.
 
-A model may ask for two passes. The second one sees the scan mirrored from left to right and sampled half a voxel aside;
-its logits are brought back and averaged with the first one's. Errors that hang on where the grid happens to lie, or on
-the side, are then halved, for twice the time of the network. It is for models whose structures have no side.
+A model may ask for more passes than one, if its structures have no side. With two, the second one sees the scan
+mirrored from left to right and sampled half a voxel aside; with four, both grids are seen as they are and mirrored.
+Logits are brought back and averaged. Errors that hang on where the grid happens to lie, or on the side, are then less,
+for as many times the network's time.
 """
 
 from __future__ import annotations
@@ -23,25 +24,33 @@ from LowResSegLib.volume import Volume
 Report = Callable[[str, float], None]
 
 _NETWORK = 0.75  # share of the time that the network is expected to take
+# For each number of passes: which grid a pass sees, and whether mirrored. Those of a grid follow each other.
+_PASSES = {
+    1: ((0, False),),
+    2: ((0, False), (1, True)),
+    4: ((0, False), (0, True), (1, False), (1, True)),
+}
 
 
-def sample_passes(
-    volume: Volume, model: Model, step: Callable[[float], None], threads: Optional[int] = None
+def sample_grids(
+    volume: Volume, model: Model, passes: int, step: Callable[[float], None], threads: Optional[int] = None
 ) -> list[LowResolution]:
-    """The volume on the model's grid for each of its passes; see `sampling.sample`."""
+    """The volume on the model's grid, and for more passes than one also half a voxel aside; see `sampling.sample`."""
+    count = 1 + _PASSES[passes][-1][0]
 
     def share(number: int) -> Callable[[float], None]:
-        return lambda done: step((number + done) / model.passes)
+        return lambda done: step((number + done) / count)
 
     return [
         sample(volume, model.grid, model.normalisation, share(number), threads, aside=0.5 * number)
-        for number in range(model.passes)
+        for number in range(count)
     ]
 
 
 def label(
     model: Model,
-    passes: Sequence[LowResolution],
+    grids: Sequence[LowResolution],
+    passes: int,
     backend: str,
     threads: Optional[int],
     thickness: Optional[int],
@@ -51,7 +60,8 @@ def label(
 
     Args:
         model: the model.
-        passes: of the volume, as `sampling.sample` gives them: one, or two whose second one is half a voxel aside.
+        grids: what `sample_grids` gave for these passes.
+        passes: 1, 2 or 4.
         backend: see `engine.run`.
         threads: see `engine.run`.
         thickness: slices of the grid that are worked on at a time; None means all.
@@ -60,7 +70,7 @@ def label(
     Returns:
         uint8 array of the volume's own shape and axes; the thickness does not change it.
     """
-    low = passes[0]
+    low = grids[0]
     slices = low.grid.shape[0]
     labels = empty_labels(low)
     slabs = cut(model.plan, slices, thickness or slices)
@@ -72,7 +82,7 @@ def label(
         def reconstruction(done: float, number: int = number) -> None:
             report("reconstruction", (number + _NETWORK + (1 - _NETWORK) * done) / len(slabs))
 
-        logits = _logits(model, passes, slab, backend, threads, network)
+        logits = _logits(model, grids, passes, slab, backend, threads, network)
         reconstruct_slab(logits, low, slab.first, slab.end, labels, reconstruction, threads)
         del logits  # before the next slab's are made
     return labels
@@ -80,7 +90,8 @@ def label(
 
 def _logits(
     model: Model,
-    passes: Sequence[LowResolution],
+    grids: Sequence[LowResolution],
+    passes: int,
     slab: Slab,
     backend: str,
     threads: Optional[int],
@@ -88,22 +99,26 @@ def _logits(
 ) -> np.ndarray:
     """Logits of a slab and of the slice behind it, int16 (classes, z, y, x)."""
     axis = mirror_axis(model.grid.orientation)
-    results = []
-    for number, low in enumerate(passes):
-        grid = low.grid[slab.begins : slab.stops]
+    found: list[np.ndarray] = []  # for each grid
+    for number, (which, mirrored) in enumerate(_PASSES[passes]):
+        grid = grids[which].grid[slab.begins : slab.stops]
 
         def share(done: float, number: int = number) -> None:
-            step((number + done) / len(passes))
+            step((number + done) / passes)
 
-        grid = np.ascontiguousarray(np.flip(grid, axis) if number else grid)
-        results.append(engine.run(model.plan, grid, backend, threads, share))
+        grid = np.ascontiguousarray(np.flip(grid, axis) if mirrored else grid)
+        logits = engine.run(model.plan, grid, backend, threads, share)
+        if mirrored:
+            logits = np.flip(logits, axis + 1)
+        if which < len(found):
+            logits = blend(found.pop(), logits, False, threads=threads)
+        found.append(logits)
     first = slab.first - slab.begins
-    stop = min(slab.end + 1, low.grid.shape[0]) - slab.begins
-    if len(results) == 1:
-        return results[0][:, first:stop]
-    before = min(first, 1)  # the second pass is read one slice before the slab, too
-    second = np.flip(results[1], axis + 1)[:, first - before : stop]
-    return blend(results[0][:, first:stop], second, before, threads)
+    stop = min(slab.end + 1, grids[0].grid.shape[0]) - slab.begins
+    if len(found) == 1:
+        return found[0][:, first:stop]
+    before = min(first, 1)  # the grid aside is read one slice before the slab, too
+    return blend(found[0][:, first:stop], found[1][:, first - before : stop], True, before, threads)
 
 
 def mirror_axis(orientation: str) -> int:
@@ -111,26 +126,32 @@ def mirror_axis(orientation: str) -> int:
     return 2 - next(axis for axis, letter in enumerate(orientation) if letter in "LR")
 
 
-def blend(first: np.ndarray, second: np.ndarray, before: int, threads: Optional[int] = None) -> np.ndarray:
-    """The mean of two passes' logits, rounded down.
+def blend(
+    first: np.ndarray, second: np.ndarray, aside: bool, before: int = 0, threads: Optional[int] = None
+) -> np.ndarray:
+    """The mean of two passes' logits, rounded down; `first` may be overwritten.
 
     Args:
         first: int16 (classes, z, y, x).
-        second: of voxels that lie half a voxel behind those of the first pass on each axis; a voxel of the first one
+        second: of the same voxels, or of some that lie half a voxel behind on each axis; a voxel of the first pass then
             lies between its own number and the one before. Has `before` slices more, at its beginning.
-        before: 0 or 1. Where there is no voxel before, the one of the same number counts twice.
+        aside: whether it lies half a voxel behind.
+        before: 0, or where it lies aside 1. Where there is no voxel before, the one of the same number counts twice.
         threads: at most so many for the native kernels; None means all cores.
     """
     if kernels.available():
-        return blend_natively(first, second, before, threads)
-    return blend_in_numpy(first, second, before)
+        return blend_natively(first, second, aside, before, threads)
+    return blend_in_numpy(first, second, aside, before)
 
 
-def blend_in_numpy(first: np.ndarray, second: np.ndarray, before: int) -> np.ndarray:
+def blend_in_numpy(first: np.ndarray, second: np.ndarray, aside: bool, before: int = 0) -> np.ndarray:
     """What `blend` does, class by class; the native kernel gives the same numbers."""
     result = np.empty(first.shape, np.int16)
     for own, other, blended in zip(first, second, result):
         sums = other.astype(np.int32)
+        if not aside:
+            blended[...] = (own + sums) >> 1
+            continue
         for axis in range(3):
             if axis == 0 and before:
                 sums = sums[1:] + sums[:-1]

@@ -22,13 +22,14 @@ _FIXED = 24e6  # libraries that are loaded on the way, threads, small things
 
 
 def plan_memory(
-    model: Model, volume: Volume, backends: Sequence[str], threads: Optional[int], limit_mb: float
+    model: Model, volume: Volume, passes: int, backends: Sequence[str], threads: Optional[int], limit_mb: float
 ) -> tuple[str, Optional[int]]:
     """The first backend that stays below a limit, and how many slices of the grid it takes at a time.
 
     Args:
         model: the model.
         volume: the volume, which is in memory already.
+        passes: how often the network looks at it.
         backends: to choose from, the preferred one first.
         threads: see `engine.run`.
         limit_mb: what this process may hold, with what it holds now.
@@ -45,7 +46,7 @@ def plan_memory(
     for backend in backends:
         thickness = grid[0]
         while True:
-            needed = held + _peak(model, volume, grid, backend, threads or engine.cores(), thickness)
+            needed = held + _peak(model, volume, passes, grid, backend, threads or engine.cores(), thickness)
             if needed <= limit_mb * 1e6:
                 return backend, None if thickness == grid[0] else thickness
             least = min(least, needed)
@@ -66,22 +67,25 @@ def _grid_shape(model: Model, volume: Volume) -> tuple[int, ...]:
     return tuple(-(-max(1, -(-size // target)) // divisor) * divisor for size in sizes)
 
 
-def _peak(model: Model, volume: Volume, grid: tuple[int, ...], backend: str, threads: int, thickness: int) -> float:
+def _peak(
+    model: Model, volume: Volume, passes: int, grid: tuple[int, ...], backend: str, threads: int, thickness: int
+) -> float:
     """Bytes beside what is held already, at the worst moment."""
     voxels, plane = math.prod(grid), grid[1] * grid[2]
     slices = max(slab.stops - slab.begins for slab in cut(model.plan, grid[0], thickness))
     logits = 2.0 * model.plan.classes * slices * plane
-    network = engine.memory(model.plan, (slices, *grid[1:]), backend, threads) + model.passes * logits
+    alive = {1: 1, 2: 2, 4: 3}[passes]  # logits of passes at one time
+    network = engine.memory(model.plan, (slices, *grid[1:]), backend, threads) + alive * logits
     # Logits of a slab are copied where they are not those of the whole grid.
-    labelling = logits * (model.passes + (thickness < grid[0]))
+    labelling = logits * (alive + (thickness < grid[0]))
     if backend != "native":
         largest = volume.array.size / min(volume.array.shape)
         labelling += _LABELLED * slices * plane + _PLANE * model.plan.classes * largest
     if backend == "onnxruntime":  # it keeps what it had
-        labelling += network - model.passes * logits
+        labelling += network - alive * logits
     return max(
-        (_SAMPLING + model.passes) * voxels,
-        model.passes * voxels + volume.array.size + max(network, labelling),
+        (_SAMPLING + 2) * voxels,
+        2 * voxels + volume.array.size + max(network, labelling),
     )
 
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from LowResSegLib import engine, kernels
 from LowResSegLib.errors import Cancelled, InputError
-from LowResSegLib.inference import label, sample_passes
+from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.memory import peak_memory_mb, plan_memory
-from LowResSegLib.model import MODALITIES, Model, load_model
+from LowResSegLib.model import MODALITIES, PASSES, Model, load_model
 from LowResSegLib.version import __version__
 from LowResSegLib.volume import Volume, check_scan
 
@@ -73,6 +73,7 @@ def segment(
     threads: Optional[int] = None,
     not_a_labelmap: bool = False,
     max_memory: Optional[float] = None,
+    passes: Optional[int] = None,
 ) -> tuple[Volume, dict[str, Any]]:
     """Segment a volume.
 
@@ -88,6 +89,8 @@ def segment(
         not_a_labelmap: the volume is a scan, although it looks like a labelmap, as pictures of phantoms do.
         max_memory: MB that this process may hold, with everything that it holds already; None means no limit. The
             run goes slab by slab where it has to, and where `backend` is `auto` it may take another one.
+        passes: how often the network looks at the scan, 1, 2 or 4, not more often than the model asks for; fewer are
+            faster and less steady. None means as often as the model asks for.
 
     Returns:
         The labelmap (uint8, with the volume's own geometry), and the run record: a dict for JSON with `model`,
@@ -107,6 +110,10 @@ def segment(
     steps = _Steps(progress, cancel)
     steps.report("model", 0.0)
     network = load_model(model)
+    looks = network.passes if passes is None else passes
+    if looks not in PASSES or looks > network.passes:
+        allowed = ", ".join(str(number) for number in PASSES if number <= network.passes)
+        raise InputError(f"The model {network.name} looks {network.passes} times at a scan; choose from: {allowed}.")
     chosen = engine.choose_backend(backend)
     steps.report("sampling", 0.0)
     check_scan(volume, not_a_labelmap)
@@ -114,12 +121,13 @@ def segment(
     thickness = None
     if max_memory is not None:
         wanted = (chosen,) if backend != "auto" else engine.available_backends()
-        chosen, thickness = plan_memory(network, volume, wanted, threads, max_memory)
-    passes = sample_passes(volume, network, lambda share: steps.report("sampling", share), threads)
-    labelmap = volume.with_array(label(network, passes, chosen, threads, thickness, steps.report))
+        chosen, thickness = plan_memory(network, volume, looks, wanted, threads, max_memory)
+    grids = sample_grids(volume, network, looks, lambda share: steps.report("sampling", share), threads)
+    labelmap = volume.with_array(label(network, grids, looks, chosen, threads, thickness, steps.report))
     seconds = steps.finish()
     return labelmap, {
-        **_record(labelmap, network, chosen, threads, passes[0].grid.shape, warnings),
+        **_record(labelmap, network, chosen, threads, grids[0].grid.shape, warnings),
+        "passes": looks,
         "slab_slices": thickness,
         "seconds": seconds,
         "peak_memory_mb": round(peak_memory_mb(), 1),
@@ -165,7 +173,6 @@ def _record(
         "backend": backend,
         "threads": None if backend == "numpy" else threads or engine.cores(),
         "instruction_set": kernels.instruction_sets()[-1] if backend == "native" else None,
-        "passes": model.passes,
         "shape": list(labelmap.array.shape[::-1]),
         "spacing_mm": list(labelmap.spacing),
         "grid_shape": list(grid[::-1]),

@@ -18,7 +18,7 @@ from LowResSegLib.cli.outputs import OutputFolder
 from LowResSegLib.cli.progress import progress_printer, say
 from LowResSegLib.engine import choose_backend
 from LowResSegLib.errors import InputError
-from LowResSegLib.model import Model, load_model
+from LowResSegLib.model import PASSES, Model, load_model
 from LowResSegLib.pipeline import Progress, segment
 from LowResSegLib.report import volume_table, write_sheet
 from LowResSegLib.volume import Label, Volume, read_scan, replacing, write_labelmap, write_segmentation
@@ -81,6 +81,13 @@ def add(commands: Any) -> None:
         help="segment scans that are taken for labelmaps, such as pictures of phantoms",
     )
     limits.add_argument(command)
+    command.add_argument(
+        "--passes",
+        metavar="N",
+        type=int,
+        choices=PASSES,
+        help="how often the network looks at a scan: 1, 2 or 4; fewer are faster and less steady; default: the model's",
+    )
     command.add_argument("--report", metavar="FILE", type=Path, help="append a JSON line as each input ends")
     command.add_argument(
         "--json", action="store_true", help="print the run record instead of the table; of several inputs a list"
@@ -185,6 +192,7 @@ def _segment(
                 threads=args.threads,
                 not_a_labelmap=args.not_a_labelmap,
                 max_memory=args.max_memory,
+                passes=args.passes,
             )
         for warning in record["warnings"]:
             say(f"{case.path}: {warning[:1].lower()}{warning[1:]}")

@@ -65,10 +65,14 @@ def estimate(
     """
     source = math.prod(shape)
     grid = math.prod(grid_shape(model.grid, shape, spacing))
-    seconds = speed.fixed + source * (speed.sampling + speed.reconstruction) + grid * speed.network
+    grids = min(model.passes, 2)
+    seconds = (
+        speed.fixed + source * (grids * speed.sampling + speed.reconstruction) + model.passes * grid * speed.network
+    )
     labelling: float = source + (0 if speed.backend == "native" else _LABELLED * grid)
     if speed.backend == "onnxruntime":  # it keeps what it had
         labelling += speed.memory * grid
-    logits = (1 + 2 * model.plan.classes) * grid
+    alive = {1: 1, 2: 2, 4: 3}[model.passes]  # logits of passes at one time
+    logits = (grids + 2 * alive * model.plan.classes) * grid
     most = max(_SAMPLING * grid, logits + speed.memory * grid, logits + labelling)
     return Estimate(seconds, (_PROCESS[speed.backend] + source * itemsize + most) / 1e6)

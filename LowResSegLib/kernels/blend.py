@@ -11,13 +11,16 @@ from LowResSegLib import kernels
 from LowResSegLib.kernels.structures import memory_of
 
 
-def blend(first: np.ndarray, second: np.ndarray, before: int, threads: Optional[int] = None) -> np.ndarray:
+def blend(
+    first: np.ndarray, second: np.ndarray, aside: bool, before: int = 0, threads: Optional[int] = None
+) -> np.ndarray:
     """`first`, overwritten by the mean of both, rounded down.
 
     Args:
         first: int16 (classes, z, y, x), of magnitude up to 4095.
-        second: of voxels half a voxel behind those of the first pass, with `before` slices more at its beginning.
-        before: 0 or 1.
+        second: of the same voxels, or of those half a voxel behind; has `before` slices more at its beginning.
+        aside: whether it lies half a voxel behind.
+        before: 0, or where it lies aside 1.
         threads: at most so many; None means all cores.
     """
     assert second.shape[1] == first.shape[1] + before
@@ -27,7 +30,9 @@ def blend(first: np.ndarray, second: np.ndarray, before: int, threads: Optional[
         address, _, layout = memory_of(logits[0])
         reach = memory_of(logits[-1])[0] + memory_of(logits[-1])[1] - address
         arguments += [address, reach, ctypes.byref(layout), logits.strides[0] // logits.itemsize]
-    status = kernels.library().lrs_blend_start(*arguments, len(first), threads or kernels.cores(), ctypes.byref(job))
+    status = kernels.library().lrs_blend_start(
+        *arguments, len(first), int(aside), threads or kernels.cores(), ctypes.byref(job)
+    )
     kernels.check(status)
     kernels.run_job(job, lambda share: None)
     return first

@@ -29,6 +29,7 @@ from LowResSegLib.volume import Label, replacing
 SUFFIX = ".lowresseg"
 MODALITIES = ("CT", "MR", "PT")  # DICOM's codes
 FORMAT_VERSION = 1
+PASSES = (1, 2, 4)
 _DESCRIPTION, _NETWORK = "model.json", "network.bin"
 _MAX_BYTES = {_DESCRIPTION: 1 << 20, _NETWORK: 8 << 20}
 _MAX_FILE = 16 << 20
@@ -47,7 +48,7 @@ class Model:
         plan: the network.
         card: title, modality, licence, training data, validation, intended use and limits: text or plain values.
         digest: SHA-256 of `network.bin`; names the exact network in run records.
-        passes: 1, or 2 where the network also looks at the mirrored scan (see `inference`).
+        passes: how often the network looks at a scan, 1, 2 or 4 (see `inference`).
     """
 
     name: str
@@ -156,7 +157,7 @@ def _parse(content: bytes) -> Model:
         if network["kind"] != "ternary":
             raise ModelError(f"Its network is of the unknown kind {network['kind']!r}; update LowResSeg.")
         passes = description["reconstruction"].get("passes", 1)
-        if {**description["reconstruction"], "passes": 1} != {"kind": "linear", "passes": 1} or passes not in (1, 2):
+        if {**description["reconstruction"], "passes": 1} != {"kind": "linear", "passes": 1} or passes not in PASSES:
             raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
         digest = hashlib.sha256(members[_NETWORK]).hexdigest()
         if digest != network["sha256"]:

@@ -10,7 +10,7 @@ import torch
 
 from LowResSegLib import engine
 from LowResSegLib.errors import InputError
-from LowResSegLib.model import Model, Plan, read_model, write_model
+from LowResSegLib.model import PASSES, Model, Plan, read_model, write_model
 from LowResSegLib.networks.fold import FoldedNetwork, fold
 from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.training.checkpoint import load_small, network_of
@@ -25,7 +25,7 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
     Args:
         checkpoint: small checkpoint of a ternary network.
         card_file: YAML with `name`, `labels` (path of the label table, relative to the card), `grid`,
-            `normalisation`, `card`, and `passes` if there are two.
+            `normalisation`, `card`, and `passes` if it is not 1.
         output: path of the model file.
 
     Raises:
@@ -46,8 +46,8 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
         raise InputError(f"{card_file}: {error}") from error
     labels = tuple(Label.from_dict(entry) for entry in table.entries)
     passes = description.get("passes", 1)
-    if passes not in (1, 2):
-        raise InputError(f"{card_file}: passes is 1 or 2, not {passes!r}.")
+    if passes not in PASSES:
+        raise InputError(f"{card_file}: passes is 1, 2 or 4, not {passes!r}.")
     model = Model(description["name"], labels, grid_settings, normalisation, plan, description["card"], passes=passes)
     with replacing(output) as temporary:  # a model that does not pass leaves the one of before
         write_model(temporary, model)

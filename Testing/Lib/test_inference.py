@@ -9,9 +9,11 @@ import pytest
 from plans import random_model, random_plan, random_volume, reoriented
 
 from LowResSegLib import engine, kernels, segment
-from LowResSegLib.inference import blend_in_numpy, label, mirror_axis, sample_passes
+from LowResSegLib.errors import InputError
+from LowResSegLib.inference import blend_in_numpy, label, mirror_axis, sample_grids
 from LowResSegLib.kernels.blend import blend as blend_natively
 from LowResSegLib.model import Model, read_model, write_model
+from LowResSegLib.reconstruction import reconstruct
 from LowResSegLib.sampling import GridSettings, Normalisation
 from LowResSegLib.volume import Label, Volume
 
@@ -22,9 +24,9 @@ def nothing(*arguments: object) -> None:
     """No one looks at the progress."""
 
 
-def two_passes(rng: np.random.Generator, orientation: str = "RAS") -> Model:
+def of_passes(rng: np.random.Generator, passes: int, orientation: str = "RAS") -> Model:
     model = random_model(rng)
-    return replace(model, passes=2, grid=replace(model.grid, orientation=orientation))
+    return replace(model, passes=passes, grid=replace(model.grid, orientation=orientation))
 
 
 def definition(first: np.ndarray, second: np.ndarray, before: int) -> np.ndarray:
@@ -51,11 +53,21 @@ def test_blending_is_the_mean_of_eight_neighbours(shape: tuple[int, int, int], b
         second[0] = -4095
         first[0] = -4095
         expected = definition(first, second, before)
-        np.testing.assert_array_equal(blend_in_numpy(first, second, before), expected)
+        np.testing.assert_array_equal(blend_in_numpy(first, second, True, before), expected)
         if kernels.available():
             for axis in (1, 2, 3):  # views with steps backwards, as mirrored logits have
                 mirrored = np.flip(np.ascontiguousarray(np.flip(second, axis)), axis)
-                np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, before, 2), expected)
+                np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, True, before, 2), expected)
+
+
+def test_blending_in_the_same_places_is_the_mean() -> None:
+    rng = np.random.default_rng(1)
+    first, second = rng.integers(-4095, 4096, (2, 3, 4, 5, 70)).astype(np.int16)
+    expected = (first.astype(int) + second) // 2
+    np.testing.assert_array_equal(blend_in_numpy(first, second, False), expected)
+    if kernels.available():
+        mirrored = np.flip(np.ascontiguousarray(np.flip(second, 3)), 3)
+        np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, False), expected)
 
 
 @needs_kernels
@@ -65,7 +77,7 @@ def test_blending_parts_of_larger_arrays() -> None:
     other = rng.integers(-4095, 4096, (3, 8, 6, 7)).astype(np.int16)
     expected = definition(whole[:, 2:6], other[:, 1:6, :, ::-1], 1)
     kept = whole.copy()
-    assert np.shares_memory(blend_natively(whole[:, 2:6], other[:, 1:6, :, ::-1], 1), whole)
+    assert np.shares_memory(blend_natively(whole[:, 2:6], other[:, 1:6, :, ::-1], True, 1), whole)
     np.testing.assert_array_equal(whole[:, 2:6], expected)
     np.testing.assert_array_equal(whole[:, :2], kept[:, :2])
     np.testing.assert_array_equal(whole[:, 6:], kept[:, 6:])
@@ -81,7 +93,7 @@ def test_second_pass_lies_half_a_voxel_aside(rng: np.random.Generator) -> None:
     window = Normalisation("window", 0, 2000)
     model = replace(random_model(rng), passes=2, normalisation=window, grid=GridSettings(4.0))
     volume = Volume(ramp, (1.0, 1.0, 1.0), (0, 0, 0), (-1, 0, 0, 0, -1, 0, 0, 0, 1))
-    first, second = sample_passes(volume, model, nothing)
+    first, second = sample_grids(volume, model, 2, nothing)
     assert first.grid.shape == second.grid.shape == (12, 12, 12)
     steps = np.diff(first.grid[5, 5].astype(int))[2:-2]
     aside = second.grid[5, 5].astype(int)[2:-3] - first.grid[5, 5].astype(int)[2:-3]
@@ -89,32 +101,49 @@ def test_second_pass_lies_half_a_voxel_aside(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("orientation", ["RAS", "SLA"])
-def test_both_passes_make_the_labels(rng: np.random.Generator, orientation: str) -> None:
-    model, volume = two_passes(rng, orientation), random_volume(rng, (15, 22, 18))
-    passes = sample_passes(volume, model, nothing)
+@pytest.mark.parametrize("passes", [2, 4])
+def test_all_passes_make_the_labels(rng: np.random.Generator, orientation: str, passes: int) -> None:
+    model, volume = of_passes(rng, passes, orientation), random_volume(rng, (15, 22, 18))
+    grids = sample_grids(volume, model, passes, nothing)
     axis = mirror_axis(orientation)
-    first = engine.run(model.plan, passes[0].grid, "numpy")
-    second = np.flip(engine.run(model.plan, np.ascontiguousarray(np.flip(passes[1].grid, axis)), "numpy"), axis + 1)
-    mean = blend_in_numpy(first, second, 0)
-    assert (mean != first).any()
-    from LowResSegLib.reconstruction import reconstruct
 
-    expected = reconstruct(mean, passes[0])
+    def look(grid: np.ndarray, mirrored: bool) -> np.ndarray:
+        seen = np.ascontiguousarray(np.flip(grid, axis)) if mirrored else grid
+        logits = engine.run(model.plan, seen, "numpy")
+        return np.flip(logits, axis + 1) if mirrored else logits
+
+    first, second = look(grids[0].grid, False), look(grids[1].grid, True)
+    if passes == 4:
+        first = blend_in_numpy(first, look(grids[0].grid, True), False)
+        second = blend_in_numpy(look(grids[1].grid, False), second, False)
+    mean = blend_in_numpy(first, second, True)
+    assert (mean != first).any()
+    expected = reconstruct(mean, grids[0])
     for backend in engine.available_backends():
         found, record = segment(volume, model, backend=backend)
         np.testing.assert_array_equal(found.array, expected)
-        assert record["passes"] == 2
+        assert record["passes"] == passes
 
 
-def test_reoriented_copies_of_a_scan_with_two_passes(rng: np.random.Generator) -> None:
-    model, volume = two_passes(rng), random_volume(rng)
+def test_fewer_passes_may_be_chosen_but_not_more(rng: np.random.Generator) -> None:
+    model, volume = of_passes(rng, 2), random_volume(rng)
+    once, record = segment(volume, model, passes=1)
+    assert record["passes"] == 1
+    np.testing.assert_array_equal(once.array, segment(volume, replace(model, passes=1))[0].array)
+    for wrong in (4, 3, 0):
+        with pytest.raises(InputError, match="looks 2 times at a scan; choose from: 1, 2"):
+            segment(volume, model, passes=wrong)
+
+
+def test_reoriented_copies_of_a_scan_with_four_passes(rng: np.random.Generator) -> None:
+    model, volume = of_passes(rng, 4), random_volume(rng)
     expected = segment(volume, model)[0].array
     for copy, order, flips in reoriented(volume):
         turned = expected.transpose(order)[tuple(slice(None, None, -1 if flip else 1) for flip in flips)]
         np.testing.assert_array_equal(segment(copy, model)[0].array, turned)
 
 
-@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("passes", [1, 2, 4])
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.9, 3.1, 5.0), (4.0, 2.5, 0.7)])
 def test_slabs_give_the_labels_of_the_whole(passes: int, spacing: tuple[float, float, float]) -> None:
     rng = np.random.default_rng(3)
@@ -122,13 +151,13 @@ def test_slabs_give_the_labels_of_the_whole(passes: int, spacing: tuple[float, f
     labels = tuple(Label(value, f"Structure {value}", (40 * value, 200, 10)) for value in range(4))
     model = Model("random", labels, GridSettings(2.0, "RAS", 4), Normalisation(), plan, {}, passes=passes)
     volume = replace(random_volume(rng, (60, 24, 30)), spacing=spacing)
-    low = sample_passes(volume, model, nothing)
-    whole = label(model, low, "numpy", 1, None, nothing)
+    grids = sample_grids(volume, model, passes, nothing)
+    whole = label(model, grids, passes, "numpy", 1, None, nothing)
     assert len(np.unique(whole)) > 1
     for backend in engine.available_backends():
         for thickness in (1, 8, 1000):
             shares: list[tuple[str, float]] = []
-            found = label(model, low, backend, 2, thickness, lambda step, share: shares.append((step, share)))  # noqa: B023
+            found = label(model, grids, passes, backend, 2, thickness, lambda step, share: shares.append((step, share)))  # noqa: B023
             np.testing.assert_array_equal(found, whole)
             values = [share for _, share in shares]
             assert values == sorted(values) and values[-1] == 1.0
@@ -136,5 +165,5 @@ def test_slabs_give_the_labels_of_the_whole(passes: int, spacing: tuple[float, f
 
 def test_passes_are_kept_in_the_model_file(rng: np.random.Generator, tmp_path: object) -> None:
     path = tmp_path / "two.lowresseg"  # type: ignore[operator]
-    write_model(path, two_passes(rng))
-    assert read_model(path).passes == 2
+    write_model(path, of_passes(rng, 4))
+    assert read_model(path).passes == 4

@@ -29,7 +29,7 @@ array = coarse.repeat(16, 0).repeat(16, 1).repeat(16, 2)[tuple(slice(0, n) for n
 volume = Volume(array, (1.0, 1.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 model = load_model("brain")
 held = resident_bytes() / 1e6
-labelmap, record = segment(volume, model, backend=backend, max_memory=held + limit if limit else None)
+labelmap, record = segment(volume, model, backend=backend, max_memory=held + limit if limit else None, passes=1)
 peak = peak_memory_mb()
 digest = hashlib.sha256(labelmap.array.tobytes()).hexdigest()
 print(json.dumps([held, peak, record["slab_slices"], record["backend"], digest]))
@@ -63,13 +63,13 @@ def test_the_limit_chooses_the_backend_and_the_slabs(rng: np.random.Generator, m
     costs = {"native": 5e6, "onnxruntime": 50e6, "numpy": 5e6}  # for each slice
     monkeypatch.setattr(engine, "memory", lambda plan, shape, backend, threads: costs[backend] * shape[0])
     wanted = ("onnxruntime", "native")
-    assert memory.plan_memory(model, volume, wanted, 1, 100_000) == ("onnxruntime", None)
-    backend, slices = memory.plan_memory(model, volume, wanted, 1, 1000)
+    assert memory.plan_memory(model, volume, 1, wanted, 1, 100_000) == ("onnxruntime", None)
+    backend, slices = memory.plan_memory(model, volume, 1, wanted, 1, 1000)
     assert backend == "onnxruntime" and slices is not None
-    backend, _ = memory.plan_memory(model, volume, wanted, 1, 200)
+    backend, _ = memory.plan_memory(model, volume, 1, wanted, 1, 200)
     assert backend == "native"
     with pytest.raises(InputError, match=r"about \d+ MB of memory even slab by slab, more than the 30 MB"):
-        memory.plan_memory(model, volume, wanted, 1, 30)
+        memory.plan_memory(model, volume, 1, wanted, 1, 30)
 
 
 def test_nothing_is_done_where_it_cannot_fit(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,8 @@ def test_the_package_finds_the_bundled_model_outside_the_checkout(tmp_path: Path
         f"import sys; sys.path.insert(0, {str(site)!r}); import LowResSegLib; "
         "print(LowResSegLib.available_models()['brain'], LowResSegLib.load_model('brain').name)"
     )
-    environment = {"XDG_DATA_HOME": str(tmp_path), "HOME": str(tmp_path), "PATH": ""}
+    known = str(CHECKOUT / "Testing" / "without_editable")
+    environment = {"XDG_DATA_HOME": str(tmp_path), "HOME": str(tmp_path), "PATH": "", "PYTHONPATH": known}
     found = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-/* The mean of two passes' logits, of which the second lies half a voxel behind the first on each axis. */
+/* The mean of two passes' logits, of which the second may lie half a voxel behind the first on each axis. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@ typedef struct blend {
   const int16_t *second;
   lrs_layout own, other; /* of one class */
   int64_t own_class, other_class;
-  int32_t before;
+  int32_t aside, before;
 } blend;
 
 /* Adds up the four rows of the second pass that lie around a row of the first one; they are of magnitude up to 4095. */
@@ -34,6 +34,19 @@ static void sum_rows(const blend *this, int64_t from, int32_t z, int32_t y, int1
   }
 }
 
+/* `number` / `parts`, a power of two, rounded down for negative numbers too; numbers are of magnitude below 2^20. */
+static inline int16_t share(int32_t number, int32_t parts) {
+  return (int16_t)((number + (1 << 20)) / parts - (1 << 20) / parts);
+}
+
+/* A row of the mean where both passes have their voxels in the same places. */
+static void mean_row(const blend *this, int64_t from, int32_t z, int32_t y, int16_t *row) {
+  const lrs_layout *layout = &this->other;
+  const int16_t *at = this->second + from + layout->first + z * layout->strides[0] + y * layout->strides[1];
+  const int64_t step = this->own.strides[2], other_step = layout->strides[2];
+  for (int32_t x = 0; x < layout->shape[2]; x++) row[x * step] = share(row[x * step] + at[x * other_step], 2);
+}
+
 /* One slice of one class. */
 static void blend_slice(void *context, int32_t phase, int64_t item, void *scratch) {
   const blend *this = (const blend *)context;
@@ -43,13 +56,15 @@ static void blend_slice(void *context, int32_t phase, int64_t item, void *scratc
   int16_t *sums = (int16_t *)scratch + 1; /* the one before the first counts twice */
   (void)phase;
   for (int32_t y = 0; y < own->shape[1]; y++) {
+    int16_t *row = this->first + number * this->own_class + own->first + z * own->strides[0] + y * own->strides[1];
+    if (!this->aside) {
+      mean_row(this, number * this->other_class, z, y, row);
+      continue;
+    }
     sum_rows(this, number * this->other_class, z, y, sums);
     sums[-1] = sums[0];
-    int16_t *row = this->first + number * this->own_class + own->first + z * own->strides[0] + y * own->strides[1];
     for (int32_t x = 0; x < width; x++) {
-      const int32_t sum = 8 * (int32_t)row[x * own->strides[2]] + sums[x] + sums[x - 1];
-      /* Rounded down for negative sums too, which division and shift leave to the compiler. */
-      row[x * own->strides[2]] = (int16_t)((sum + (1 << 20)) / 16 - (1 << 16));
+      row[x * own->strides[2]] = share(8 * (int32_t)row[x * own->strides[2]] + sums[x] + sums[x - 1], 16);
     }
   }
 }
@@ -65,7 +80,7 @@ static int classes_fit(const lrs_layout *layout, int32_t classes, int64_t stride
 
 int32_t lrs_blend_start(int16_t *first, size_t first_bytes, const lrs_layout *first_layout, int64_t first_class,
                         const int16_t *second, size_t second_bytes, const lrs_layout *second_layout,
-                        int64_t second_class, int32_t classes, int32_t threads, lrs_job **job) {
+                        int64_t second_class, int32_t classes, int32_t aside, int32_t threads, lrs_job **job) {
   if (!job) return LRS_BAD_ARGUMENT;
   *job = NULL;
   if (!first || !second || !first_layout || !second_layout || classes < 1 || threads < 1) return LRS_BAD_ARGUMENT;
@@ -74,13 +89,14 @@ int32_t lrs_blend_start(int16_t *first, size_t first_bytes, const lrs_layout *fi
   if (!classes_fit(first_layout, classes, first_class, first_bytes / sizeof(int16_t))) return LRS_BAD_ARGUMENT;
   if (!classes_fit(second_layout, classes, second_class, second_bytes / sizeof(int16_t))) return LRS_BAD_ARGUMENT;
   const int64_t before = (int64_t)second_layout->shape[0] - first_layout->shape[0];
-  if (before < 0 || before > 1 || first_layout->shape[1] != second_layout->shape[1] ||
+  if (aside < 0 || aside > 1 || before < 0 || before > aside || first_layout->shape[1] != second_layout->shape[1] ||
       first_layout->shape[2] != second_layout->shape[2]) {
     return LRS_BAD_ARGUMENT;
   }
   blend *this = (blend *)malloc(sizeof *this);
   if (!this) return LRS_NO_MEMORY;
-  const blend all = {first, second, *first_layout, *second_layout, first_class, second_class, (int32_t)before};
+  const blend all = {first, second, *first_layout, *second_layout, first_class, second_class,
+                     aside,  (int32_t)before};
   *this = all;
   const lrs_phase phase = {blend_slice, (int64_t)classes * first_layout->shape[0], 1.0};
   const size_t scratch = ((size_t)first_layout->shape[2] + 1) * sizeof(int16_t);
