@@ -152,7 +152,12 @@ def reconstruct(
 
 
 def blend(
-    rng: np.random.Generator, classes: int, shape: Sequence[int], before: int, turns: tuple[Orientation, Orientation]
+    rng: np.random.Generator,
+    classes: int,
+    shape: Sequence[int],
+    aside: int,
+    before: int,
+    turns: tuple[Orientation, Orientation],
 ) -> bytes:
     """Logits of two passes, both within larger arrays, turned and flipped."""
     views, arrays = [], []
@@ -161,18 +166,17 @@ def blend(
         arrays.append(rng.integers(-4095, 4096, (classes, *stored)).astype(np.int16))
         views.append([turn.apply(array)[1:-1, 1:-1, 1:-1] for array in arrays[-1]])
     result = arrays[0].copy()
-    at_z, at_y, at_x = (np.arange(n) for n in shape)
-    for number, second in enumerate(views[1]):
-        total = 8 * views[0][number].astype(np.int64)
-        for place in np.ndindex(2, 2, 2):
-            z, y, x = (np.maximum(index + offset - 1, 0) for index, offset in zip((at_z + before, at_y, at_x), place))
-            total += second[np.ix_(z, y, x)]
-        turns[0].apply(result[number])[1:-1, 1:-1, 1:-1] = total >> 4
+    at = [index + start for index, start in zip(map(np.arange, shape), (before, 0, 0))]
+    around = list(np.ndindex(2, 2, 2)) if aside else [(0, 0, 0)]
+    for number, (first, second) in enumerate(zip(*views)):
+        total = len(around) * first.astype(np.int64)
+        for place in around:
+            total += second[np.ix_(*(np.maximum(index - offset, 0) for index, offset in zip(at, place)))]
+        turns[0].apply(result[number])[1:-1, 1:-1, 1:-1] = total // (2 * len(around))
     layouts = [_layout(view[0], array) for view, array in zip(views, arrays)]
     between = np.array([array[0].size for array in arrays], np.int64)
-    return _section(
-        BLEND, arrays[0], *layouts[0], arrays[1], *layouts[1], between, np.array([classes], np.int32), result
-    )
+    numbers = np.array([classes, aside], np.int32)
+    return _section(BLEND, arrays[0], *layouts[0], arrays[1], *layouts[1], between, numbers, result)
 
 
 def write(path: Path, seed: int = 0) -> None:
@@ -211,9 +215,10 @@ def write(path: Path, seed: int = 0) -> None:
         reconstruct(rng, 18, (8, 8, 12), (30, 9, 40), turns[1]),
         reconstruct(rng, 2, (1, 1, 1), (3, 4, 5), turns[2]),
         reconstruct(rng, 37, (3, 9, 20), (7, 33, 65), turns[3]),
-        blend(rng, 3, (4, 5, 40), 0, (turns[0], turns[0])),
-        blend(rng, 2, (3, 1, 1), 1, (turns[1], turns[1])),
-        blend(rng, 4, (5, 9, 7), 1, (turns[3], turns[2])),
+        blend(rng, 3, (4, 5, 40), 1, 0, (turns[0], turns[0])),
+        blend(rng, 2, (3, 1, 1), 1, 1, (turns[1], turns[1])),
+        blend(rng, 4, (5, 9, 7), 1, 1, (turns[3], turns[2])),
+        blend(rng, 3, (6, 2, 33), 0, 0, (turns[2], turns[1])),
     ]
     path.write_bytes(b"LRSCASE1" + b"".join(sections))
 

@@ -200,17 +200,18 @@ static int32_t start_reconstruct(const section *given, run *this) {
                                this->result.length, &layout, this->threads, &this->job);
 }
 
-/* first, shape and numbers of its layout, second, the same, elements between classes of both, (classes); result */
+/* first, shape and numbers of its layout, second, the same, elements between classes, (classes, aside); result */
 static int32_t start_blend(const section *given, run *this) {
   lrs_layout first, second;
   int64_t between[2];
-  int32_t classes[1];
+  int32_t numbers[2];
   take_layout(given, 1, &first);
   take_layout(given, 4, &second);
   TAKE(6, between);
-  TAKE(7, classes);
+  TAKE(7, numbers);
   return lrs_blend_start((int16_t *)(void *)this->result.data, this->result.length, &first, between[0],
-                         DATA(3, int16_t), BYTES(3), &second, between[1], classes[0], this->threads, &this->job);
+                         DATA(3, int16_t), BYTES(3), &second, between[1], numbers[0], numbers[1], this->threads,
+                         &this->job);
 }
 
 typedef struct kind {
@@ -564,9 +565,7 @@ static int starve(unsigned long count) {
     const int32_t status = kinds[given->kind].start(given, &this);
     starving = 0;
     if (status != LRS_DONE) {
-      /* A network of which no copy can be made is refused as if it were cut short. */
-      const int cut = given->kind == 1 && !this.network && status == LRS_BAD_NETWORK;
-      const int known = status == LRS_NO_MEMORY || status == LRS_NO_THREADS || cut;
+      const int known = status == LRS_NO_MEMORY || status == LRS_NO_THREADS;
       if (this.job || !known) fail("%s: status %d", what, status);
       refused++;
     } else {
