@@ -82,7 +82,9 @@ def label(
         def reconstruction(done: float, number: int = number) -> None:
             report("reconstruction", (number + _NETWORK + (1 - _NETWORK) * done) / len(slabs))
 
+        network(0.0)
         logits = _logits(model, grids, passes, slab, backend, threads, network)
+        reconstruction(0.0)
         reconstruct_slab(logits, low, slab.first, slab.end, labels, reconstruction, threads)
         del logits  # before the next slab's are made
     return labels
@@ -99,7 +101,9 @@ def _logits(
 ) -> np.ndarray:
     """Logits of a slab and of the slice behind it, int16 (classes, z, y, x)."""
     axis = mirror_axis(model.grid.orientation)
-    found: list[np.ndarray] = []  # for each grid
+    first = slab.first - slab.begins
+    stop = min(slab.end + 1, grids[0].grid.shape[0]) - slab.begins
+    mean = np.empty(0, np.int16)
     for number, (which, mirrored) in enumerate(_PASSES[passes]):
         grid = grids[which].grid[slab.begins : slab.stops]
 
@@ -110,15 +114,11 @@ def _logits(
         logits = engine.run(model.plan, grid, backend, threads, share)
         if mirrored:
             logits = np.flip(logits, axis + 1)
-        if which < len(found):
-            logits = blend(found.pop(), logits, False, threads=threads)
-        found.append(logits)
-    first = slab.first - slab.begins
-    stop = min(slab.end + 1, grids[0].grid.shape[0]) - slab.begins
-    if len(found) == 1:
-        return found[0][:, first:stop]
-    before = min(first, 1)  # the grid aside is read one slice before the slab, too
-    return blend(found[0][:, first:stop], found[1][:, first - before : stop], True, before, threads)
+        before = min(first, which)  # the grid aside is read one slice before the slab, too
+        logits = logits[:, first - before : stop]
+        mean = blend(mean, logits, which == 1, number, before, threads) if number else logits
+        del logits  # so that two passes are in memory at most
+    return mean
 
 
 def mirror_axis(orientation: str) -> int:
@@ -127,35 +127,41 @@ def mirror_axis(orientation: str) -> int:
 
 
 def blend(
-    first: np.ndarray, second: np.ndarray, aside: bool, before: int = 0, threads: Optional[int] = None
+    first: np.ndarray,
+    second: np.ndarray,
+    aside: bool,
+    count: int = 1,
+    before: int = 0,
+    threads: Optional[int] = None,
 ) -> np.ndarray:
-    """The mean of two passes' logits, rounded down; `first` may be overwritten.
+    """The mean of some passes' logits and of one more, rounded down; `first` may be overwritten.
 
     Args:
-        first: int16 (classes, z, y, x).
-        second: of the same voxels, or of some that lie half a voxel behind on each axis; a voxel of the first pass then
+        first: int16 (classes, z, y, x), the mean of `count` passes.
+        second: of the same voxels, or of some that lie half a voxel behind on each axis; a voxel of the first ones then
             lies between its own number and the one before. Has `before` slices more, at its beginning.
         aside: whether it lies half a voxel behind.
+        count: passes whose mean `first` is.
         before: 0, or where it lies aside 1. Where there is no voxel before, the one of the same number counts twice.
         threads: at most so many for the native kernels; None means all cores.
     """
     if kernels.available():
-        return blend_natively(first, second, aside, before, threads)
-    return blend_in_numpy(first, second, aside, before)
+        return blend_natively(first, second, aside, count, before, threads)
+    return blend_in_numpy(first, second, aside, count, before)
 
 
-def blend_in_numpy(first: np.ndarray, second: np.ndarray, aside: bool, before: int = 0) -> np.ndarray:
+def blend_in_numpy(first: np.ndarray, second: np.ndarray, aside: bool, count: int = 1, before: int = 0) -> np.ndarray:
     """What `blend` does, class by class; the native kernel gives the same numbers."""
     result = np.empty(first.shape, np.int16)
     for own, other, blended in zip(first, second, result):
         sums = other.astype(np.int32)
         if not aside:
-            blended[...] = (own + sums) >> 1
+            blended[...] = (count * own.astype(np.int32) + sums) // (count + 1)
             continue
         for axis in range(3):
             if axis == 0 and before:
                 sums = sums[1:] + sums[:-1]
                 continue
             sums = sums + np.concatenate([sums.take([0], axis), sums.take(range(sums.shape[axis] - 1), axis)], axis)
-        blended[...] = (8 * own.astype(np.int32) + sums) >> 4
+        blended[...] = (8 * count * own.astype(np.int32) + sums) // (8 * (count + 1))
     return result

@@ -74,7 +74,7 @@ def _peak(
     voxels, plane = math.prod(grid), grid[1] * grid[2]
     slices = max(slab.stops - slab.begins for slab in cut(model.plan, grid[0], thickness))
     logits = 2.0 * model.plan.classes * slices * plane
-    alive = {1: 1, 2: 2, 4: 3}[passes]  # logits of passes at one time
+    alive = min(passes, 2)  # logits at one time: the mean of passes, and the next one
     network = engine.memory(model.plan, (slices, *grid[1:]), backend, threads) + alive * logits
     # Logits of a slab are copied where they are not those of the whole grid.
     labelling = logits * (alive + (thickness < grid[0]))

@@ -72,7 +72,6 @@ def estimate(
     labelling: float = source + (0 if speed.backend == "native" else _LABELLED * grid)
     if speed.backend == "onnxruntime":  # it keeps what it had
         labelling += speed.memory * grid
-    alive = {1: 1, 2: 2, 4: 3}[model.passes]  # logits of passes at one time
-    logits = (grids + 2 * alive * model.plan.classes) * grid
+    logits = (grids + 2 * grids * model.plan.classes) * grid  # of the mean of passes, and of the next one
     most = max(_SAMPLING * grid, logits + speed.memory * grid, logits + labelling)
     return Estimate(seconds, (_PROCESS[speed.backend] + source * itemsize + most) / 1e6)

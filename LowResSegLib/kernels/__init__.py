@@ -96,7 +96,7 @@ def _declare(library: ctypes.CDLL) -> None:
         "lrs_order_start": (number, [pointer, size, pointer, pointer, number, number, job]),
         "lrs_blend_start": (
             number,
-            [pointer, size, layout, stride, pointer, size, layout, stride, number, number, number, job],
+            [pointer, size, layout, stride, pointer, size, layout, stride, number, number, number, number, job],
         ),
         "lrs_reconstruct_start": (
             number,

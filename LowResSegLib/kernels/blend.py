@@ -12,14 +12,20 @@ from LowResSegLib.kernels.structures import memory_of
 
 
 def blend(
-    first: np.ndarray, second: np.ndarray, aside: bool, before: int = 0, threads: Optional[int] = None
+    first: np.ndarray,
+    second: np.ndarray,
+    aside: bool,
+    count: int = 1,
+    before: int = 0,
+    threads: Optional[int] = None,
 ) -> np.ndarray:
-    """`first`, overwritten by the mean of both, rounded down.
+    """`first`, the mean of `count` passes, overwritten by that of these and of `second`, rounded down.
 
     Args:
         first: int16 (classes, z, y, x), of magnitude up to 4095.
         second: of the same voxels, or of those half a voxel behind; has `before` slices more at its beginning.
         aside: whether it lies half a voxel behind.
+        count: passes whose mean `first` is.
         before: 0, or where it lies aside 1.
         threads: at most so many; None means all cores.
     """
@@ -31,7 +37,7 @@ def blend(
         reach = memory_of(logits[-1])[0] + memory_of(logits[-1])[1] - address
         arguments += [address, reach, ctypes.byref(layout), logits.strides[0] // logits.itemsize]
     status = kernels.library().lrs_blend_start(
-        *arguments, len(first), int(aside), threads or kernels.cores(), ctypes.byref(job)
+        *arguments, len(first), int(aside), count, threads or kernels.cores(), ctypes.byref(job)
     )
     kernels.check(status)
     kernels.run_job(job, lambda share: None)

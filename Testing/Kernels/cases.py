@@ -157,9 +157,10 @@ def blend(
     shape: Sequence[int],
     aside: int,
     before: int,
+    count: int,
     turns: tuple[Orientation, Orientation],
 ) -> bytes:
-    """Logits of two passes, both within larger arrays, turned and flipped."""
+    """The mean logits of some passes and those of one more, both within larger arrays, turned and flipped."""
     views, arrays = [], []
     for sizes, turn in ((shape, turns[0]), ((shape[0] + before, *shape[1:]), turns[1])):
         stored = turn.undo(np.empty([n + 2 for n in sizes], np.bool_)).shape
@@ -169,13 +170,13 @@ def blend(
     at = [index + start for index, start in zip(map(np.arange, shape), (before, 0, 0))]
     around = list(np.ndindex(2, 2, 2)) if aside else [(0, 0, 0)]
     for number, (first, second) in enumerate(zip(*views)):
-        total = len(around) * first.astype(np.int64)
+        total = count * len(around) * first.astype(np.int64)
         for place in around:
             total += second[np.ix_(*(np.maximum(index - offset, 0) for index, offset in zip(at, place)))]
-        turns[0].apply(result[number])[1:-1, 1:-1, 1:-1] = total // (2 * len(around))
+        turns[0].apply(result[number])[1:-1, 1:-1, 1:-1] = total // ((count + 1) * len(around))
     layouts = [_layout(view[0], array) for view, array in zip(views, arrays)]
     between = np.array([array[0].size for array in arrays], np.int64)
-    numbers = np.array([classes, aside], np.int32)
+    numbers = np.array([classes, aside, count], np.int32)
     return _section(BLEND, arrays[0], *layouts[0], arrays[1], *layouts[1], between, numbers, result)
 
 
@@ -215,10 +216,10 @@ def write(path: Path, seed: int = 0) -> None:
         reconstruct(rng, 18, (8, 8, 12), (30, 9, 40), turns[1]),
         reconstruct(rng, 2, (1, 1, 1), (3, 4, 5), turns[2]),
         reconstruct(rng, 37, (3, 9, 20), (7, 33, 65), turns[3]),
-        blend(rng, 3, (4, 5, 40), 1, 0, (turns[0], turns[0])),
-        blend(rng, 2, (3, 1, 1), 1, 1, (turns[1], turns[1])),
-        blend(rng, 4, (5, 9, 7), 1, 1, (turns[3], turns[2])),
-        blend(rng, 3, (6, 2, 33), 0, 0, (turns[2], turns[1])),
+        blend(rng, 3, (4, 5, 40), 1, 0, 1, (turns[0], turns[0])),
+        blend(rng, 2, (3, 1, 1), 1, 1, 2, (turns[1], turns[1])),
+        blend(rng, 4, (5, 9, 7), 1, 1, 5, (turns[3], turns[2])),
+        blend(rng, 3, (6, 2, 33), 0, 0, 3, (turns[2], turns[1])),
     ]
     path.write_bytes(b"LRSCASE1" + b"".join(sections))
 

@@ -200,18 +200,18 @@ static int32_t start_reconstruct(const section *given, run *this) {
                                this->result.length, &layout, this->threads, &this->job);
 }
 
-/* first, shape and numbers of its layout, second, the same, elements between classes, (classes, aside); result */
+/* first, shape and numbers of its layout, second, the same, elements between classes, (classes, aside, count); result */
 static int32_t start_blend(const section *given, run *this) {
   lrs_layout first, second;
   int64_t between[2];
-  int32_t numbers[2];
+  int32_t numbers[3];
   take_layout(given, 1, &first);
   take_layout(given, 4, &second);
   TAKE(6, between);
   TAKE(7, numbers);
   return lrs_blend_start((int16_t *)(void *)this->result.data, this->result.length, &first, between[0],
-                         DATA(3, int16_t), BYTES(3), &second, between[1], numbers[0], numbers[1], this->threads,
-                         &this->job);
+                         DATA(3, int16_t), BYTES(3), &second, between[1], numbers[0], numbers[1], numbers[2],
+                         this->threads, &this->job);
 }
 
 typedef struct kind {

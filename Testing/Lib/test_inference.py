@@ -29,7 +29,7 @@ def of_passes(rng: np.random.Generator, passes: int, orientation: str = "RAS") -
     return replace(model, passes=passes, grid=replace(model.grid, orientation=orientation))
 
 
-def definition(first: np.ndarray, second: np.ndarray, before: int) -> np.ndarray:
+def definition(first: np.ndarray, second: np.ndarray, before: int, count: int = 1) -> np.ndarray:
     """The mean voxel by voxel, in Python's integers."""
     result = np.empty_like(first)
     for c, z, y, x in np.ndindex(*first.shape):
@@ -39,35 +39,37 @@ def definition(first: np.ndarray, second: np.ndarray, before: int) -> np.ndarray
             for dy in (0, 1)
             for dx in (0, 1)
         ]
-        result[c, z, y, x] = (8 * int(first[c, z, y, x]) + sum(around)) // 16
+        result[c, z, y, x] = (8 * count * int(first[c, z, y, x]) + sum(around)) // (8 * (count + 1))
     return result
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 3, 5), (4, 1, 40), (3, 5, 2)])
-def test_blending_is_the_mean_of_eight_neighbours(shape: tuple[int, int, int], before: int) -> None:
+def test_blending_is_the_mean_of_eight_neighbours(shape: tuple[int, int, int], before: int, count: int) -> None:
     rng = np.random.default_rng(sum(shape))
     for most in (4095, 3):
         first = rng.integers(-most, most + 1, (3, *shape)).astype(np.int16)
         second = rng.integers(-most, most + 1, (3, shape[0] + before, *shape[1:])).astype(np.int16)
         second[0] = -4095
         first[0] = -4095
-        expected = definition(first, second, before)
-        np.testing.assert_array_equal(blend_in_numpy(first, second, True, before), expected)
+        expected = definition(first, second, before, count)
+        np.testing.assert_array_equal(blend_in_numpy(first, second, True, count, before), expected)
         if kernels.available():
             for axis in (1, 2, 3):  # views with steps backwards, as mirrored logits have
                 mirrored = np.flip(np.ascontiguousarray(np.flip(second, axis)), axis)
-                np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, True, before, 2), expected)
+                np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, True, count, before, 2), expected)
 
 
 def test_blending_in_the_same_places_is_the_mean() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.integers(-4095, 4096, (2, 3, 4, 5, 70)).astype(np.int16)
-    expected = (first.astype(int) + second) // 2
-    np.testing.assert_array_equal(blend_in_numpy(first, second, False), expected)
-    if kernels.available():
-        mirrored = np.flip(np.ascontiguousarray(np.flip(second, 3)), 3)
-        np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, False), expected)
+    for count in (1, 3):
+        expected = (count * first.astype(int) + second) // (count + 1)
+        np.testing.assert_array_equal(blend_in_numpy(first, second, False, count), expected)
+        if kernels.available():
+            mirrored = np.flip(np.ascontiguousarray(np.flip(second, 3)), 3)
+            np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, False, count), expected)
 
 
 @needs_kernels
@@ -77,7 +79,7 @@ def test_blending_parts_of_larger_arrays() -> None:
     other = rng.integers(-4095, 4096, (3, 8, 6, 7)).astype(np.int16)
     expected = definition(whole[:, 2:6], other[:, 1:6, :, ::-1], 1)
     kept = whole.copy()
-    assert np.shares_memory(blend_natively(whole[:, 2:6], other[:, 1:6, :, ::-1], True, 1), whole)
+    assert np.shares_memory(blend_natively(whole[:, 2:6], other[:, 1:6, :, ::-1], True, 1, 1), whole)
     np.testing.assert_array_equal(whole[:, 2:6], expected)
     np.testing.assert_array_equal(whole[:, :2], kept[:, :2])
     np.testing.assert_array_equal(whole[:, 6:], kept[:, 6:])
@@ -112,11 +114,11 @@ def test_all_passes_make_the_labels(rng: np.random.Generator, orientation: str, 
         logits = engine.run(model.plan, seen, "numpy")
         return np.flip(logits, axis + 1) if mirrored else logits
 
-    first, second = look(grids[0].grid, False), look(grids[1].grid, True)
+    mean = first = look(grids[0].grid, False)
     if passes == 4:
-        first = blend_in_numpy(first, look(grids[0].grid, True), False)
-        second = blend_in_numpy(look(grids[1].grid, False), second, False)
-    mean = blend_in_numpy(first, second, True)
+        mean = blend_in_numpy(mean, look(grids[0].grid, True), False)
+        mean = blend_in_numpy(mean, look(grids[1].grid, False), True, 2)
+    mean = blend_in_numpy(mean, look(grids[1].grid, True), True, passes - 1)
     assert (mean != first).any()
     expected = reconstruct(mean, grids[0])
     for backend in engine.available_backends():

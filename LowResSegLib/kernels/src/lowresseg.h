@@ -157,7 +157,9 @@ LRS_API int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes
                                       uint8_t *labels, size_t labels_bytes, const lrs_layout *layout, int32_t threads,
                                       lrs_job **job);
 
-/* Starts a blend: the logits `first` become the mean of themselves and of `second`, rounded down.
+#define LRS_MAX_PASSES 16
+
+/* Starts a blend: the logits `first`, the mean of `count` passes, become that of these and of `second`, rounded down.
  *
  * Both are (classes, z, y, x), of magnitude up to 4095; a layout is that of one class, the next one lies as many
  * elements further as `..._class` says. aside: 0 where voxels of the same number lie in the same place; 1 where that of
@@ -165,7 +167,7 @@ LRS_API int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes
  * before the first row, slice and column are these themselves, and `second` may have a slice more, before the others. */
 LRS_API int32_t lrs_blend_start(int16_t *first, size_t first_bytes, const lrs_layout *first_layout, int64_t first_class,
                                 const int16_t *second, size_t second_bytes, const lrs_layout *second_layout,
-                                int64_t second_class, int32_t classes, int32_t aside, int32_t threads,
+                                int64_t second_class, int32_t classes, int32_t aside, int32_t count, int32_t threads,
                                 lrs_job **job);
 
 #ifdef __cplusplus
