@@ -116,7 +116,7 @@ def _logits(
             logits = np.flip(logits, axis + 1)
         before = min(first, which)  # the grid aside is read one slice before the slab, too
         logits = logits[:, first - before : stop]
-        mean = blend(mean, logits, which == 1, number, before, threads) if number else logits
+        mean = blend(mean, logits, which == 1, number, before, threads, share) if number else logits
         del logits  # so that two passes are in memory at most
     return mean
 
@@ -133,8 +133,9 @@ def blend(
     count: int = 1,
     before: int = 0,
     threads: Optional[int] = None,
+    step: Optional[Callable[[float], None]] = None,
 ) -> np.ndarray:
-    """The mean of some passes' logits and of one more, rounded down; `first` may be overwritten.
+    """The mean of some passes' logits and of one more, rounded down; `first` is overwritten by it.
 
     Args:
         first: int16 (classes, z, y, x), the mean of `count` passes.
@@ -144,24 +145,34 @@ def blend(
         count: passes whose mean `first` is.
         before: 0, or where it lies aside 1. Where there is no voxel before, the one of the same number counts twice.
         threads: at most so many for the native kernels; None means all cores.
+        step: called again and again with 1, as the network's part of the pass is done; may raise to stop.
     """
+    report = step or (lambda share: None)
     if kernels.available():
-        return blend_natively(first, second, aside, count, before, threads)
-    return blend_in_numpy(first, second, aside, count, before)
+        return blend_natively(first, second, aside, count, before, threads, report)
+    return blend_in_numpy(first, second, aside, count, before, report)
 
 
-def blend_in_numpy(first: np.ndarray, second: np.ndarray, aside: bool, count: int = 1, before: int = 0) -> np.ndarray:
+def blend_in_numpy(
+    first: np.ndarray,
+    second: np.ndarray,
+    aside: bool,
+    count: int = 1,
+    before: int = 0,
+    step: Callable[[float], None] = lambda share: None,
+) -> np.ndarray:
     """What `blend` does, class by class; the native kernel gives the same numbers."""
-    result = np.empty(first.shape, np.int16)
-    for own, other, blended in zip(first, second, result):
+    for own, other in zip(first, second):
         sums = other.astype(np.int32)
         if not aside:
-            blended[...] = (count * own.astype(np.int32) + sums) // (count + 1)
+            own[...] = (count * own.astype(np.int32) + sums) // (count + 1)
+            step(1.0)
             continue
         for axis in range(3):
             if axis == 0 and before:
                 sums = sums[1:] + sums[:-1]
                 continue
             sums = sums + np.concatenate([sums.take([0], axis), sums.take(range(sums.shape[axis] - 1), axis)], axis)
-        blended[...] = (8 * count * own.astype(np.int32) + sums) // (8 * (count + 1))
-    return result
+        own[...] = (8 * count * own.astype(np.int32) + sums) // (8 * (count + 1))
+        step(1.0)
+    return first

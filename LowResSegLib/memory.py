@@ -10,7 +10,7 @@ from typing import Optional
 from LowResSegLib import engine
 from LowResSegLib.errors import InputError
 from LowResSegLib.model import Model
-from LowResSegLib.sampling import NANOMETRES, orientation_to
+from LowResSegLib.sampling import grid_size
 from LowResSegLib.slabs import cut
 from LowResSegLib.volume import Volume
 
@@ -38,9 +38,10 @@ def plan_memory(
         Backend, and the slices of a slab; None where the whole grid can be taken at once.
 
     Raises:
-        InputError: not even the thinnest slabs would fit.
+        InputError: not even the thinnest slabs would fit, or the volume's size makes no sense.
     """
-    grid = _grid_shape(model, volume)
+    divisor = model.grid.divisor
+    grid = tuple(-(-size // divisor) * divisor for size in grid_size(volume, model.grid)[2])
     held = resident_bytes() + _FIXED
     least = math.inf
     for backend in backends:
@@ -57,14 +58,6 @@ def plan_memory(
         f"This needs about {least / 1e6:.0f} MB of memory even slab by slab, more than the {limit_mb:g} MB that are "
         "allowed; allow more, crop the scan, or choose a model with a coarser grid."
     )
-
-
-def _grid_shape(model: Model, volume: Volume) -> tuple[int, ...]:
-    """Shape of the model's grid for a volume, (z, y, x) in the model's orientation."""
-    axes = orientation_to(volume, model.grid.orientation).axes
-    target, divisor = round(model.grid.spacing * NANOMETRES), model.grid.divisor
-    sizes = [volume.array.shape[axis] * round(volume.spacing[2 - axis] * NANOMETRES) for axis in axes]
-    return tuple(-(-max(1, -(-size // target)) // divisor) * divisor for size in sizes)
 
 
 def _peak(
@@ -85,7 +78,7 @@ def _peak(
         labelling += network - alive * logits
     return max(
         (_SAMPLING + 2) * voxels,
-        2 * voxels + volume.array.size + max(network, labelling),
+        3 * voxels + volume.array.size + max(network, labelling),
     )
 
 

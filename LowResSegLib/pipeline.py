@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,8 @@ _ENDS = {"model": 0.02, "sampling": 0.2, "network": 1.0, "reconstruction": 1.0}
 
 # A CT has voxels of air, below _AIR in HU; one of a part inside the body has voxels of fat, below _FAT.
 _AIR, _FAT = -900, -100
+
+_MOST_THREADS = 1024
 
 Progress = Callable[[str, float], None]
 Cancel = Callable[[], bool]
@@ -105,13 +108,15 @@ def segment(
         BackendError: the backend is not available.
         Cancelled: `cancel` returned true.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"The number of threads is at least 1, not {threads}.")
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise InputError(f"The number of threads is 1 to {_MOST_THREADS}, not {threads}.")
+    if max_memory is not None and not 0 < max_memory < math.inf:
+        raise InputError(f"The memory limit is a number of megabytes above 0, not {max_memory}.")
     steps = _Steps(progress, cancel)
     steps.report("model", 0.0)
     network = load_model(model)
     looks = network.passes if passes is None else passes
-    if looks not in PASSES or looks > network.passes:
+    if not isinstance(looks, int) or looks not in PASSES or looks > network.passes:
         allowed = ", ".join(str(number) for number in PASSES if number <= network.passes)
         raise InputError(f"The model {network.name} looks {network.passes} times at a scan; choose from: {allowed}.")
     chosen = engine.choose_backend(backend)
@@ -120,7 +125,7 @@ def segment(
     warnings = _warnings(volume, network)
     thickness = None
     if max_memory is not None:
-        wanted = (chosen,) if backend != "auto" else engine.available_backends()
+        wanted = (chosen,) if backend != "auto" else engine.usable_backends()
         chosen, thickness = plan_memory(network, volume, looks, wanted, threads, max_memory)
     grids = sample_grids(volume, network, looks, lambda share: steps.report("sampling", share), threads)
     labelmap = volume.with_array(label(network, grids, looks, chosen, threads, thickness, steps.report))

@@ -128,8 +128,11 @@ def reconstruct_in_numpy(
     """What `kernels.reconstruct.reconstruct` does, slice by slice; see there. `threads` is left to numpy."""
     logits = logits[(slice(None), *(slice(0, n) for n in used))]
     # Where all neighbours of a voxel are background, it is background: certain, since sums are exact.
-    labelled = logits.argmax(0) > 0
-    box = [_extent(labelled.any(axis=tuple(a for a in range(3) if a != axis)), places[axis][0]) for axis in range(3)]
+    labelled = np.zeros(logits.shape[1:], np.bool_)
+    for plane, found in zip(logits.swapaxes(0, 1), labelled):  # all at once would be copied
+        np.any(plane[1:] > plane[0], axis=0, out=found)
+    occupied = [np.asarray(labelled.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = [_extent(along, before) for along, (before, _) in zip(occupied, places)]
     (z_before, z_weight), (y_before, y_weight), (x_before, x_weight) = (
         (before[part], weight[part].astype(np.int32)) for (before, weight), part in zip(places, box)
     )

@@ -246,6 +246,29 @@ def resample_in_numpy(
     return result
 
 
+def grid_size(volume: Volume, grid: GridSettings) -> tuple[Orientation, tuple[int, ...], tuple[int, ...]]:
+    """From the volume's axes to the model's; there the volume's spacing in nanometres, and the grid's size, (z, y, x).
+
+    Raises:
+        InputError: the volume is far smaller or larger than anything that a model is made for.
+    """
+    orientation = orientation_to(volume, grid.orientation)
+    nanometres = [round(s * NANOMETRES) for s in volume.spacing[::-1]]
+    source_spacing = tuple(nanometres[axis] for axis in orientation.axes)
+    if min(source_spacing) < 1:
+        raise InputError(f"The spacing {volume.spacing} mm is far too small; check the volume's header.")
+    shape = (volume.array.shape[axis] for axis in orientation.axes)
+    target_spacing = round(grid.spacing * NANOMETRES)
+    size = tuple(max(1, -(-n * s // target_spacing)) for n, s in zip(shape, source_spacing))
+    if math.prod(size) > MAX_GRID:
+        extent = " x ".join(f"{n * grid.spacing:.3g}" for n in size[::-1])
+        raise InputError(
+            f"The volume is {extent} mm large, too large for the model's grid of {grid.spacing:g} mm; check the "
+            "spacing in its header, or crop it."
+        )
+    return orientation, source_spacing, size
+
+
 def _check_window(array: np.ndarray, window: tuple[float, float]) -> None:
     """Refuse a scan all of which would become one end of the window."""
     least, most = float(array.min()), float(array.max())
@@ -278,20 +301,9 @@ def sample(
         InputError: all values are nearly the same or beyond one end of the model's window, or are so large that
             float32 cannot hold them, or the volume is far larger than anything that a model is made for.
     """
-    orientation = orientation_to(volume, grid.orientation)
+    orientation, source_spacing, size = grid_size(volume, grid)
     source = orientation.apply(volume.array)
-    nanometres = [round(s * NANOMETRES) for s in volume.spacing[::-1]]
-    source_spacing = tuple(nanometres[axis] for axis in orientation.axes)
-    if min(source_spacing) < 1:
-        raise InputError(f"The spacing {volume.spacing} mm is far too small; check the volume's header.")
     target_spacing = round(grid.spacing * NANOMETRES)
-    size = tuple(max(1, -(-n * s // target_spacing)) for n, s in zip(source.shape, source_spacing))
-    if math.prod(size) > MAX_GRID:
-        extent = " x ".join(f"{n * grid.spacing:.3g}" for n in size[::-1])
-        raise InputError(
-            f"The volume is {extent} mm large, too large for the model's grid of {grid.spacing:g} mm; check the "
-            "spacing in its header, or crop it."
-        )
     window = normalisation.window
     if window is not None:
         _check_window(source, window)

@@ -23,7 +23,8 @@ def add_argument(command: argparse.ArgumentParser) -> None:
         "--max-memory",
         metavar="MB",
         type=_megabytes,
-        help="refuse, before any work, what would take more memory than this; go slab by slab where that helps",
+        help="refuse, before any work, what would take more memory than this; go slab by slab where that helps (what "
+        "--dicom-seg takes is not counted)",
     )
 
 

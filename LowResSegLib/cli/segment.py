@@ -104,7 +104,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     planned = plan_cases(args.input, args.frame)
-    _spare_inputs(planned, args.output)
+    _spare_inputs(planned, args)
     cases = shared(planned, args.shard)
     several = len(args.input) > 1 or bool(args.shard) or args.frame == ALL or cases[0].path != args.input[0]
     model: Union[str, Model] = args.model
@@ -134,9 +134,9 @@ def run(args: argparse.Namespace) -> int:
     return exit_status(results)
 
 
-def _spare_inputs(cases: Sequence[Case], folder: Path) -> None:
+def _spare_inputs(cases: Sequence[Case], args: argparse.Namespace) -> None:
     """Refuse to write results over an input, such as those of x.nii over x_labels.nii.gz; also with --overwrite."""
-    results = {os.path.abspath(folder / f"{case.stem}{ending}") for case in cases for ending in _ENDINGS}
+    results = {os.path.abspath(args.output / f"{case.stem}{end}") for case in cases for end in _endings(args)}
     for case in cases:
         if os.path.abspath(case.path) in results:
             raise InputError(f"The results would be written over the input {case.path}; choose another output folder.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import math
 from collections.abc import Callable
@@ -37,16 +36,22 @@ def available_backends() -> tuple[str, ...]:
     return tuple(name for name in BACKENDS if there[name])
 
 
+def usable_backends() -> tuple[str, ...]:
+    """The available backends without an ONNX Runtime that does not load, the preferred one first."""
+    available = available_backends()
+    if "onnxruntime" in available:
+        try:
+            _onnx_runtime()
+        except BackendError:
+            return tuple(name for name in available if name != "onnxruntime")
+    return available
+
+
 def choose_backend(wanted: str = "auto") -> str:
     """The backend to use; raises BackendError where the wanted one is unknown or not installed."""
     available = available_backends()
-    if wanted == "auto":
-        if available[0] == "onnxruntime":
-            with contextlib.suppress(BackendError):  # installed, but it does not load here
-                _onnx_runtime()
-                return "onnxruntime"
-            return "numpy"
-        return available[0]
+    if wanted == "auto":  # ONNX Runtime is not loaded where another one comes before it
+        return available[0] if available[0] != "onnxruntime" else usable_backends()[0]
     if wanted not in BACKENDS:
         raise BackendError(f"There is no backend named {wanted!r}; choose one of: auto, {', '.join(BACKENDS)}.")
     if wanted == "native":
@@ -84,11 +89,11 @@ def run(
 
 
 def memory(plan: Plan, shape: tuple[int, ...], backend: str, threads: int) -> float:
-    """Bytes that a run on a grid (z, y, x) takes beside the grid and its logits, not less than it will be."""
+    """About the bytes that a run on a grid (z, y, x) takes beside grid and logits; infinite where it cannot run it."""
     if backend == "native":
         from LowResSegLib.engine import native
 
-        return native.memory(plan, shape, threads)
+        return native.memory(plan, shape, threads) or math.inf
     return _BYTES_A_RUN[backend] + _BYTES_A_VALUE[backend] * bytes_per_voxel(plan.layers) * math.prod(shape)
 
 

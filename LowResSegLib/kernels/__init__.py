@@ -18,7 +18,7 @@ from typing import Any, Optional
 from LowResSegLib.errors import BackendError
 from LowResSegLib.kernels.structures import Layout, Places, Taps
 
-INTERFACE_VERSION = 1
+INTERFACE_VERSION = 2
 INSTRUCTION_SETS = ("word", "sse2", "avx2", "avx512", "neon")  # in the order of the library's numbers
 BEST = -1
 

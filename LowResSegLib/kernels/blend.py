@@ -1,8 +1,9 @@
-"""The mean of two passes' logits by the native kernels; the numbers are numpy's."""
+"""The running mean of passes' logits by the native kernels; the numbers are numpy's."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import Optional
 
 import numpy as np
@@ -18,6 +19,7 @@ def blend(
     count: int = 1,
     before: int = 0,
     threads: Optional[int] = None,
+    step: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
     """`first`, the mean of `count` passes, overwritten by that of these and of `second`, rounded down.
 
@@ -28,6 +30,7 @@ def blend(
         count: passes whose mean `first` is.
         before: 0, or where it lies aside 1.
         threads: at most so many; None means all cores.
+        step: called again and again with 1; may raise to stop.
     """
     assert second.shape[1] == first.shape[1] + before
     job = ctypes.c_void_p()
@@ -40,5 +43,5 @@ def blend(
         *arguments, len(first), int(aside), count, threads or kernels.cores(), ctypes.byref(job)
     )
     kernels.check(status)
-    kernels.run_job(job, lambda share: None)
+    kernels.run_job(job, lambda share: step(1.0))
     return first

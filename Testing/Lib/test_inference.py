@@ -54,7 +54,7 @@ def test_blending_is_the_mean_of_eight_neighbours(shape: tuple[int, int, int], b
         second[0] = -4095
         first[0] = -4095
         expected = definition(first, second, before, count)
-        np.testing.assert_array_equal(blend_in_numpy(first, second, True, count, before), expected)
+        np.testing.assert_array_equal(blend_in_numpy(first.copy(), second, True, count, before), expected)
         if kernels.available():
             for axis in (1, 2, 3):  # views with steps backwards, as mirrored logits have
                 mirrored = np.flip(np.ascontiguousarray(np.flip(second, axis)), axis)
@@ -66,7 +66,7 @@ def test_blending_in_the_same_places_is_the_mean() -> None:
     first, second = rng.integers(-4095, 4096, (2, 3, 4, 5, 70)).astype(np.int16)
     for count in (1, 3):
         expected = (count * first.astype(int) + second) // (count + 1)
-        np.testing.assert_array_equal(blend_in_numpy(first, second, False, count), expected)
+        np.testing.assert_array_equal(blend_in_numpy(first.copy(), second, False, count), expected)
         if kernels.available():
             mirrored = np.flip(np.ascontiguousarray(np.flip(second, 3)), 3)
             np.testing.assert_array_equal(blend_natively(first.copy(), mirrored, False, count), expected)
@@ -116,15 +116,27 @@ def test_all_passes_make_the_labels(rng: np.random.Generator, orientation: str, 
 
     mean = first = look(grids[0].grid, False)
     if passes == 4:
-        mean = blend_in_numpy(mean, look(grids[0].grid, True), False)
+        mean = blend_in_numpy(mean.copy(), look(grids[0].grid, True), False)
         mean = blend_in_numpy(mean, look(grids[1].grid, False), True, 2)
-    mean = blend_in_numpy(mean, look(grids[1].grid, True), True, passes - 1)
+    mean = blend_in_numpy(mean.copy(), look(grids[1].grid, True), True, passes - 1)
     assert (mean != first).any()
     expected = reconstruct(mean, grids[0])
     for backend in engine.available_backends():
         found, record = segment(volume, model, backend=backend)
         np.testing.assert_array_equal(found.array, expected)
         assert record["passes"] == passes
+
+
+def test_averaging_can_be_stopped() -> None:
+    def stop(share: float) -> None:
+        raise KeyboardInterrupt
+
+    first, second = np.zeros((2, 3, 4, 5, 6), np.int16)
+    with pytest.raises(KeyboardInterrupt):
+        blend_in_numpy(first, second, True, step=stop)
+    if kernels.available():
+        with pytest.raises(KeyboardInterrupt):
+            blend_natively(first, second, True, step=stop)
 
 
 def test_fewer_passes_may_be_chosen_but_not_more(rng: np.random.Generator) -> None:

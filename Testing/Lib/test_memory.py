@@ -72,6 +72,26 @@ def test_the_limit_chooses_the_backend_and_the_slabs(rng: np.random.Generator, m
         memory.plan_memory(model, volume, 1, wanted, 1, 30)
 
 
+def test_a_header_that_makes_no_sense_is_told_first(rng: np.random.Generator) -> None:
+    volume = random_volume(rng, (32, 32, 32))
+    huge = Volume(volume.array, (90.0, 90.0, 90.0), volume.origin, volume.direction)
+    with pytest.raises(InputError, match="check the spacing in its header"):
+        segment(huge, random_model(rng), max_memory=800)
+
+
+def test_an_onnx_runtime_that_does_not_load_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "available_backends", lambda: ("onnxruntime", "numpy"))
+    monkeypatch.setitem(sys.modules, "LowResSegLib.engine.onnx_runtime", None)
+    monkeypatch.delattr(engine, "onnx_runtime", raising=False)
+    assert engine.usable_backends() == ("numpy",)
+
+
+@pytest.mark.parametrize("limit", [0, -1, float("nan"), float("inf")])
+def test_limits_that_are_none(rng: np.random.Generator, limit: float) -> None:
+    with pytest.raises(InputError, match="number of megabytes above 0"):
+        segment(random_volume(rng), random_model(rng), max_memory=limit)
+
+
 def test_nothing_is_done_where_it_cannot_fit(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "run", lambda *arguments: pytest.fail("it ran"))
     with pytest.raises(InputError, match="more than the 1 MB that are allowed"):

@@ -54,8 +54,17 @@ def test_folded_torch_numpy_and_onnx_runtime_agree(name: str, model: LowResSegLi
     expected = FoldedNetwork(model.plan)(torch.from_numpy(low.grid)[None, None])[0].numpy()
     for logits in found.values():
         np.testing.assert_array_equal(logits, expected)
-    labelmap, _ = LowResSegLib.segment(volume, model)
+    labelmap, _ = LowResSegLib.segment(volume, model, passes=1)
     np.testing.assert_array_equal(labelmap.array, reconstruct(expected, low))
+
+
+def test_labelmap_is_the_same_with_every_backend(model: LowResSegLib.model.Model) -> None:
+    """With all passes that the bundled model asks for."""
+    volume = LowResSegLib.read_volume(brain_scan(BRAIN_SCANS[0]))
+    first, *others = (LowResSegLib.segment(volume, model, backend=name)[0] for name in engine.available_backends())
+    assert len(np.unique(first.array)) == len(model.labels)
+    for other in others:
+        np.testing.assert_array_equal(other.array, first.array)
 
 
 @pytest.mark.slow

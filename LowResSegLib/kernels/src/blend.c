@@ -107,7 +107,8 @@ int32_t lrs_blend_start(int16_t *first, size_t first_bytes, const lrs_layout *fi
   if (!classes_fit(first_layout, classes, first_class, first_bytes / sizeof(int16_t))) return LRS_BAD_ARGUMENT;
   if (!classes_fit(second_layout, classes, second_class, second_bytes / sizeof(int16_t))) return LRS_BAD_ARGUMENT;
   const int64_t before = (int64_t)second_layout->shape[0] - first_layout->shape[0];
-  if (count < 1 || count > LRS_MAX_PASSES || aside < 0 || aside > 1 || before < 0 || before > aside || first_layout->shape[1] != second_layout->shape[1] ||
+  if (count < 1 || count > LRS_MAX_PASSES || aside < 0 || aside > 1 || before < 0 || before > aside ||
+      first_layout->shape[1] != second_layout->shape[1] ||
       first_layout->shape[2] != second_layout->shape[2]) {
     return LRS_BAD_ARGUMENT;
   }

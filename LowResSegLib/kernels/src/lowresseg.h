@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-#define LRS_INTERFACE_VERSION 1
+#define LRS_INTERFACE_VERSION 2
 
 enum {
   LRS_DONE = 0,
