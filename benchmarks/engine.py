@@ -212,7 +212,9 @@ def main() -> None:
     options = _arguments()
     done: dict[str, Any] = {}
     for name in options.parts:
-        command = f"python benchmarks/engine.py --parts {name} --threads {' '.join(map(str, options.threads))}"
+        # Whole runs are those of most threads.
+        threads = options.threads if name in ("layers", "unet") else [max(options.threads)]
+        command = f"python benchmarks/engine.py --parts {name} --threads {' '.join(map(str, threads))}"
         results = PARTS[name](options)
         content = {
             "command": f"{command} --rounds {options.rounds} --backends {' '.join(options.backends)}",
