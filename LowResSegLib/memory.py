@@ -22,17 +22,24 @@ _FIXED = 24e6  # libraries that are loaded on the way, threads, small things
 
 
 def plan_memory(
-    model: Model, volume: Volume, passes: int, backends: Sequence[str], threads: Optional[int], limit_mb: float
+    model: Model,
+    volume: Volume,
+    passes: int,
+    backends: Sequence[str],
+    threads: Optional[int],
+    limit_mb: float,
+    unread: float = 0.0,
 ) -> tuple[str, Optional[int]]:
     """The first backend that stays below a limit, and how many slices of the grid it takes at a time.
 
     Args:
         model: the model.
-        volume: the volume, which is in memory already.
+        volume: the volume; its size and geometry matter alone.
         passes: how often the network looks at it.
         backends: to choose from, the preferred one first.
         threads: see `engine.run`.
         limit_mb: what this process may hold, with what it holds now.
+        unread: bytes of the volume that are not in memory yet.
 
     Returns:
         Backend, and the slices of a slab; None where the whole grid can be taken at once.
@@ -42,7 +49,7 @@ def plan_memory(
     """
     divisor = model.grid.divisor
     grid = tuple(-(-size // divisor) * divisor for size in grid_size(volume, model.grid)[2])
-    held = resident_bytes() + _FIXED
+    held = resident_bytes() + unread + _FIXED
     least = math.inf
     for backend in backends:
         thickness = grid[0]

@@ -1,4 +1,7 @@
-"""`--max-memory`: what reading and writing take, checked before any work; `segment` plans what lies between."""
+"""`--max-memory`: whether a scan can be read, segmented and written within it, asked of its header before any work.
+
+`segment` plans once more when the scan is there, by then exactly.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,16 @@ import argparse
 import importlib.util
 import math
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Union
 
+import numpy as np
+
+from LowResSegLib.engine import usable_backends
 from LowResSegLib.errors import InputError
-from LowResSegLib.memory import resident_bytes
-from LowResSegLib.volume import Series, header_size
+from LowResSegLib.memory import plan_memory, resident_bytes
+from LowResSegLib.model import Model, load_model
+from LowResSegLib.volume import Series, Volume, header_volume
+from LowResSegLib.volume.reading import refusing
 
 # Bytes, somewhat more than was measured.
 _PICTURE = 100e6  # matplotlib and its sheet
@@ -28,28 +36,37 @@ def add_argument(command: argparse.ArgumentParser) -> None:
     )
 
 
-def check_memory(limit_mb: Optional[float], path: Path, series: Optional[Series]) -> None:
-    """Refuse a scan that cannot be read, or its results not be written, within a limit.
+def check_memory(args: argparse.Namespace, path: Path, series: Optional[Series], model: Union[str, Model]) -> None:
+    """Refuse a scan that cannot be read, segmented, or its results written, within `--max-memory`.
 
     Raises:
         InputError: One sentence that names the file; also where its header cannot be read.
+        ModelError: The model is unknown or refused.
     """
-    if limit_mb is None:
+    if args.max_memory is None:
         return
-    if series is None:
-        voxels, held = header_size(path)
-    else:
-        voxels = series.slices * math.prod(series.matrix)
-        held = 4 * voxels  # float32, where slices are rescaled
+    volume = header_volume(path) if series is None else _series_volume(series)
+    held = volume.array.size * volume.array.itemsize
     picture = _PICTURE if importlib.util.find_spec("matplotlib") else 0.0
     reading = 2 * held  # ITK's image and the array
-    writing = held + 3 * voxels + picture  # the labels twice as an image beside the array
+    writing = held + 3 * volume.array.size + picture  # the labels twice as an image beside the array
     needed = resident_bytes() + _FIXED + max(reading, writing)
-    if needed > limit_mb * 1e6:
-        raise InputError(
-            f"{path}: it takes about {needed / 1e6:.0f} MB of memory to read it and to write its results, more than "
-            f"the {limit_mb:g} MB that are allowed; allow more, or crop the scan."
-        )
+    with refusing(path):
+        network = load_model(model)
+        backends = usable_backends() if args.backend == "auto" else (args.backend,)
+        passes = args.passes or network.passes
+        plan_memory(network, volume, passes, backends, args.threads, args.max_memory, held)
+        if needed > args.max_memory * 1e6:
+            raise InputError(
+                f"It takes about {needed / 1e6:.0f} MB of memory to read it and to write its results, more than the "
+                f"{args.max_memory:g} MB that are allowed; allow more, or crop the scan."
+            )
+
+
+def _series_volume(series: Series) -> Volume:
+    """A DICOM series as its headers describe it; float32, as where slices are rescaled."""
+    shape = (series.slices, *series.matrix[::-1])
+    return Volume(np.broadcast_to(np.float32(0), shape), series.spacing or (1.0, 1.0, 1.0))
 
 
 def _megabytes(text: str) -> float:

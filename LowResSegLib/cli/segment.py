@@ -177,7 +177,7 @@ def _segment(
             output.new(f"{case.stem}{ending}")  # refuses before the work what could not be written after it
         progress("reading", 0.0)
         source = dicom.source(args, case.path)
-        limits.check_memory(args.max_memory, case.path, source)
+        limits.check_memory(args, case.path, source, model)
         if source is None:
             volume, replaced = read_scan(case.path, case.frame, args.replace_nonfinite, args.not_a_labelmap)
         else:

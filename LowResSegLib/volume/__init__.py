@@ -7,7 +7,7 @@ from LowResSegLib.volume.dicom_seg import write_dicom_seg
 from LowResSegLib.volume.dicom_series import Series, find_series, list_series
 from LowResSegLib.volume.files import replacing
 from LowResSegLib.volume.label import Code, Label
-from LowResSegLib.volume.reading import IMAGE_SUFFIXES, count_frames, header_size, image_suffix, read_volume
+from LowResSegLib.volume.reading import IMAGE_SUFFIXES, count_frames, header_volume, image_suffix, read_volume
 from LowResSegLib.volume.scan import check_scan, read_scan, scans_in
 from LowResSegLib.volume.volume import Volume
 from LowResSegLib.volume.writing import write_labelmap, write_segmentation
@@ -21,7 +21,7 @@ __all__ = [
     "check_scan",
     "count_frames",
     "find_series",
-    "header_size",
+    "header_volume",
     "image_suffix",
     "list_series",
     "read_dicom",

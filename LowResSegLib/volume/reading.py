@@ -137,8 +137,8 @@ def naming(path: Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read ({error.strerror or error}).") from error
 
 
-def header_size(path: Union[str, Path]) -> tuple[int, int]:
-    """Return how many voxels one volume of a file has, and how many bytes they take, by its header.
+def header_volume(path: Union[str, Path]) -> Volume:
+    """Return one volume of a file as its header describes it; all its voxels are one and the same zero in memory.
 
     Raises:
         InputError: As `read_volume`, as far as the header tells.
@@ -148,8 +148,10 @@ def header_size(path: Union[str, Path]) -> tuple[int, int]:
 
     with naming(path):
         reader, _ = _header(path, voxels=False)
-        voxels = math.prod(reader.GetSize()[:3])
-        return voxels, voxels * sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
+        voxel = sitk.GetArrayFromImage(sitk.Image([1, 1], reader.GetPixelID()))[0, 0]
+        shape = [*reader.GetSize()[:3], 1][:3][::-1]
+        spacing = tuple([*reader.GetSpacing()[:3], 1.0][:3])
+        return Volume(np.broadcast_to(voxel, shape), spacing)
 
 
 def _read(path: Path, frame: Optional[int], finite: bool, labels: bool) -> Volume:

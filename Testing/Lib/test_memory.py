@@ -98,14 +98,18 @@ def test_nothing_is_done_where_it_cannot_fit(rng: np.random.Generator, monkeypat
         segment(random_volume(rng), random_model(rng), max_memory=1)
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     scan = tmp_path / "scan.nii.gz"
     coarse = np.random.default_rng(0).integers(0, 255, (6, 6, 6)).astype(np.uint8)
     array = coarse.repeat(8, 0).repeat(8, 1).repeat(8, 2) + np.arange(48, dtype=np.uint8)
     write_labelmap(scan, Volume(array, (1.0, 1.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1)))
     call = ["segment", str(scan), "-o", str(tmp_path / "out"), "--not-a-labelmap"]
     assert cli.main([*call, "--max-memory", "5"]) == 2
+    assert "memory even slab by slab, more than the 5 MB" in capsys.readouterr().err
+    monkeypatch.setattr(cli.limits, "plan_memory", lambda *arguments: ("native", None))
+    assert cli.main([*call, "--max-memory", "5"]) == 2
     assert "to read it and to write its results, more than the 5 MB" in capsys.readouterr().err
+    monkeypatch.undo()
     assert not (tmp_path / "out").exists()
     assert cli.main([*call, "--max-memory", "8000"]) == 0
     with pytest.raises(SystemExit):
