@@ -104,3 +104,14 @@ def test_the_command_lists_series(scan: Volume, tmp_path: Path, capsys: pytest.C
     assert [(one["number"], one["uid"], one["slices"]) for one in listed] == [(1, uids[0], 6), (2, uids[1], 5)]
     assert listed[1]["spacing_mm"] is None and "missing" in listed[1]["problem"]
     assert main(["series", str(tmp_path / "no")]) == 2
+
+
+def test_a_memory_limit_is_checked_by_the_headers_of_a_series(
+    scan: Volume, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_all(tmp_path / "dicom", slices(scan))
+    call = ["segment", str(folder), "-o", str(tmp_path / "out"), "--model", str(model)]
+    assert main([*call, "--max-memory", "5"]) == 2
+    assert "more than the 5 MB that are allowed" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert main([*call, "--max-memory", "8000"]) == 0
