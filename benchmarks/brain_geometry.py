@@ -1,6 +1,6 @@
 """How much the labels of a scan change when the scan is turned or its slices become thick.
 
-    python benchmarks/brain_geometry.py SCAN [--model brain]
+    python benchmarks/brain_geometry.py SCAN [--model brain] [--passes N]
 
 Copies of the scan are segmented, their labelmaps brought back to the scan's own voxels (nearest neighbour), and
 compared with the labelmap of the scan itself, for structures above 1 ml there. Prints a Markdown table of Dice.
@@ -82,16 +82,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scan", metavar="SCAN", type=Path)
     parser.add_argument("--model", default="brain")
+    parser.add_argument("--passes", type=int, help="how often the network looks; default: the model's")
     options = parser.parse_args()
     model = LowResSegLib.load_model(options.model)
     volume = LowResSegLib.read_volume(options.scan)
     image = to_image(volume)
-    labelmap, record = LowResSegLib.segment(volume, model)
+    labelmap, record = LowResSegLib.segment(volume, model, passes=options.passes)
     large = [entry for entry in record["labels"] if entry["volume_ml"] > 1]
     names, patient = "xyz", ("left-right", "front-back", "foot-head")
     columns: dict[str, dict[int, float]] = {}
     for axis in range(3):
-        turned, _ = LowResSegLib.segment(to_volume(header_turned(image, axis)), model)
+        turned, _ = LowResSegLib.segment(to_volume(header_turned(image, axis)), model, passes=options.passes)
         columns[f"header turned about {patient[axis]}"] = dice_by_label(
             turned.array, labelmap.array, [entry["value"] for entry in large]
         )
@@ -100,7 +101,7 @@ def main() -> None:
         (f"{THICK:g} mm slices along", thick_slices, names),
     ):
         for axis in range(3):
-            found, _ = LowResSegLib.segment(to_volume(make(image, axis)), model)
+            found, _ = LowResSegLib.segment(to_volume(make(image, axis)), model, passes=options.passes)
             back = sitk.Resample(to_image(found), image, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
             columns[f"{title} {axes[axis]}"] = dice_by_label(
                 sitk.GetArrayFromImage(back), labelmap.array, [entry["value"] for entry in large]
