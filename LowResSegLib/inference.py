@@ -9,6 +9,7 @@ for as many times the network's time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Optional
 
 import numpy as np
@@ -55,6 +56,7 @@ def label(
     threads: Optional[int],
     thickness: Optional[int],
     report: Report,
+    look: Optional[Callable[[np.ndarray, int, int, Callable[[], None]], None]] = None,
 ) -> np.ndarray:
     """Labels of a volume.
 
@@ -66,6 +68,8 @@ def label(
         threads: see `engine.run`.
         thickness: slices of the grid that are worked on at a time; None means all.
         report: called with `network` or `reconstruction` and the share of both together that is done, 0 to 1.
+        look: called with the averaged logits of each slab, its first slice, the one behind its last (the logits may
+            have it, too), and a function that it calls again and again, which may raise to stop.
 
     Returns:
         uint8 array of the volume's own shape and axes; the thickness does not change it.
@@ -73,7 +77,7 @@ def label(
     low = grids[0]
     slices = low.grid.shape[0]
     labels = empty_labels(low)
-    slabs = cut(model.plan, slices, thickness or slices)
+    slabs = cut(model.network, slices, thickness or slices)
     for number, slab in enumerate(slabs):
 
         def network(done: float, number: int = number) -> None:
@@ -85,6 +89,8 @@ def label(
         network(0.0)
         logits = _logits(model, grids, passes, slab, backend, threads, network)
         reconstruction(0.0)
+        if look is not None:
+            look(logits, slab.first, slab.end, partial(reconstruction, 0.0))
         reconstruct_slab(logits, low, slab.first, slab.end, labels, reconstruction, threads)
         del logits  # before the next slab's are made
     return labels
@@ -111,7 +117,7 @@ def _logits(
             step((number + done) / passes)
 
         grid = np.ascontiguousarray(np.flip(grid, axis) if mirrored else grid)
-        logits = engine.run(model.plan, grid, backend, threads, share)
+        logits = engine.run(model.network, grid, backend, threads, share)
         if mirrored:
             logits = np.flip(logits, axis + 1)
         before = min(first, which)  # the grid aside is read one slice before the slab, too

@@ -11,6 +11,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from LowResSegLib import engine, kernels
+from LowResSegLib.confidence import Confidence, mark, review_below
 from LowResSegLib.errors import Cancelled, InputError
 from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.memory import peak_memory_mb, plan_memory
@@ -84,8 +85,8 @@ def segment(
         volume: the scan, of any orientation and spacing; CT in Hounsfield units.
         model: name of an installed model, a model file, or a model.
         progress: called with the name of the step and the share of the whole run that is done, 0 to 1.
-        cancel: asked again and again; where it returns true, the run ends with `Cancelled`. ONNX Runtime cannot
-            be stopped inside the network.
+        cancel: asked again and again; where it returns true, the run ends with `Cancelled`; ONNX Runtime ends
+            the operator that it is working on.
         backend: `auto`, or one of `engine.BACKENDS`.
         threads: at most so many; None means all cores. The numpy backend leaves threads to numpy,
             and its record says null.
@@ -108,6 +109,54 @@ def segment(
         BackendError: the backend is not available.
         Cancelled: `cancel` returned true.
     """
+    labelmap, record, _ = _segment(
+        volume, model, progress, cancel, False, backend, threads, not_a_labelmap, max_memory, passes
+    )
+    return labelmap, record
+
+
+def segment_with_confidence(
+    volume: Volume,
+    model: Union[str, Path, Model] = "brain",
+    progress: Optional[Progress] = None,
+    cancel: Optional[Cancel] = None,
+    *,
+    backend: str = "auto",
+    threads: Optional[int] = None,
+    not_a_labelmap: bool = False,
+    max_memory: Optional[float] = None,
+    passes: Optional[int] = None,
+) -> tuple[Volume, dict[str, Any], Volume]:
+    """Segment a volume, and tell how sure the network is; arguments and errors are those of `segment`.
+
+    Returns:
+        The labelmap and the run record of `segment`, and the confidence: the probability of the winning label in
+        percent (uint8), on the model's grid, in the model's orientation, with the grid's own spacing, origin and
+        direction, so that it lies on the scan. In the record each label has `confidence` too, the mean percent inside
+        the structure (None where it wins no voxel of the grid), and `needs_review`, whether that is below
+        `review_below`, which the record has as well. `max_memory` leaves out the byte a voxel of the grid that the
+        confidence takes.
+    """
+    labelmap, record, confidence = _segment(
+        volume, model, progress, cancel, True, backend, threads, not_a_labelmap, max_memory, passes
+    )
+    assert confidence is not None
+    return labelmap, record, confidence
+
+
+def _segment(
+    volume: Volume,
+    model: Union[str, Path, Model],
+    progress: Optional[Progress],
+    cancel: Optional[Cancel],
+    with_confidence: bool,
+    backend: str,
+    threads: Optional[int],
+    not_a_labelmap: bool,
+    max_memory: Optional[float],
+    passes: Optional[int],
+) -> tuple[Volume, dict[str, Any], Optional[Volume]]:
+    """Do what `segment` and `segment_with_confidence` promise."""
     if threads is not None and not 1 <= threads <= _MOST_THREADS:
         raise InputError(f"The number of threads is 1 to {_MOST_THREADS}, not {threads}.")
     if max_memory is not None and not 0 < max_memory < math.inf:
@@ -119,24 +168,31 @@ def segment(
     if not isinstance(looks, int) or looks not in PASSES or looks > network.passes:
         allowed = ", ".join(str(number) for number in PASSES if number <= network.passes)
         raise InputError(f"The model {network.name} looks {network.passes} times at a scan; choose from: {allowed}.")
-    chosen = engine.choose_backend(backend)
+    chosen = engine.choose_backend(backend, network)
     steps.report("sampling", 0.0)
     check_scan(volume, not_a_labelmap)
     warnings = _warnings(volume, network)
     thickness = None
     if max_memory is not None:
-        wanted = (chosen,) if backend != "auto" else engine.usable_backends()
+        wanted = (chosen,) if backend != "auto" else engine.usable_backends(network)
         chosen, thickness = plan_memory(network, volume, looks, wanted, threads, max_memory)
     grids = sample_grids(volume, network, looks, lambda share: steps.report("sampling", share), threads)
-    labelmap = volume.with_array(label(network, grids, looks, chosen, threads, thickness, steps.report))
+    seen = Confidence(grids[0], len(network.labels), network.network.logit_unit) if with_confidence else None
+    look = None if seen is None else seen.add
+    labelmap = volume.with_array(label(network, grids, looks, chosen, threads, thickness, steps.report, look))
     seconds = steps.finish()
-    return labelmap, {
+    record = {
         **_record(labelmap, network, chosen, threads, grids[0].grid.shape, warnings),
         "passes": looks,
         "slab_slices": thickness,
         "seconds": seconds,
         "peak_memory_mb": round(peak_memory_mb(), 1),
     }
+    if seen is None:
+        return labelmap, record, None
+    record["review_below"] = review_below(network)
+    mark(record["labels"], seen.of_labels(), record["review_below"])
+    return labelmap, record, seen.volume(volume, grids[0])
 
 
 def _warnings(volume: Volume, model: Model) -> list[str]:

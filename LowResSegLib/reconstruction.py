@@ -138,6 +138,8 @@ def reconstruct_in_numpy(
     )
     labels[...] = 0
     region = labels[tuple(box)]
+    if not len(region):
+        step(1.0)
     rows: dict[int, np.ndarray] = {}  # grid slices, already interpolated along y and x
     for z, (before, weight) in enumerate(zip(z_before, z_weight)):
         wanted = {int(before), int(min(before + 1, used[0] - 1))}

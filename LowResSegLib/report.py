@@ -18,7 +18,10 @@ _SLICES = (0.3, 0.5, 0.7)  # where the slices lie, as parts of the box around th
 
 
 def volume_table(record: Mapping[str, Any]) -> str:
-    """Return the run record's volumes (ml), seconds a step, peak memory (MB), model and backend as aligned text."""
+    """Return the run record's volumes (ml), seconds a step, peak memory (MB), model and backend as aligned text.
+
+    A record with confidence has a column of it (mean percent in the structure) and marks what needs review.
+    """
     volumes = [(str(label["name"]), f"{label['volume_ml']:.2f}") for label in record["labels"]]
     seconds = [(str(step), f"{duration:.2f}") for step, duration in record["seconds"].items()]
     memory = ("peak memory, MB", f"{record['peak_memory_mb']:.0f}")
@@ -28,9 +31,13 @@ def volume_table(record: Mapping[str, Any]) -> str:
     def rows(head: tuple[str, str], body: Sequence[tuple[str, str]]) -> list[str]:
         return [f"{name:<{width}}  {figure:>{figures}}" for name, figure in [head, *body]]
 
+    table = rows(("structure", "ml"), volumes)
+    if "review_below" in record:
+        ends = ["confidence", *(_confidence(label) for label in record["labels"])]
+        table = [f"{row}  {end}" for row, end in zip(table, ends)]
     return "\n".join(
         [
-            *rows(("structure", "ml"), volumes),
+            *table,
             "",
             *rows(("step", "seconds"), seconds),
             "",
@@ -39,6 +46,12 @@ def volume_table(record: Mapping[str, Any]) -> str:
             f"{'backend':<{width}}  {record['backend']}",
         ]
     )
+
+
+def _confidence(label: Mapping[str, Any]) -> str:
+    """The end of a structure's row."""
+    stated = "-" if label["confidence"] is None else f"{label['confidence']:.0f} %"
+    return f"{stated:>{len('confidence')}}{'  needs review' if label['needs_review'] else ''}"
 
 
 def write_sheet(

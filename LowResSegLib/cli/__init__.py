@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Optional
 
-from LowResSegLib.cli import bench, dicom, models, segment, train, worker
+from LowResSegLib.cli import bench, compare, dicom, evaluate, models, segment, train, worker
 from LowResSegLib.cli.batch import OUT_OF_MEMORY
 from LowResSegLib.cli.progress import say
 from LowResSegLib.errors import LowResSegError
@@ -23,12 +23,14 @@ from LowResSegLib.version import __version__
 
 COMMANDS: list[Callable[[Any], None]] = [
     segment.add,
+    compare.add,
     dicom.add,
     models.add_list,
     models.add_info,
     bench.add,
     train.add_train,
     train.add_export,
+    evaluate.add,
     worker.add,
 ]
 

@@ -8,20 +8,11 @@ import json
 from pathlib import Path
 from typing import Any, Optional
 
+from LowResSegLib.case import DICOM_SEG
 from LowResSegLib.cli.models import print_table
 from LowResSegLib.errors import InputError
-from LowResSegLib.volume import (
-    Label,
-    Series,
-    Volume,
-    find_series,
-    list_series,
-    read_series,
-    write_dicom_seg,
-)
-from LowResSegLib.volume.reading import holds_dicom, naming
-
-SEG_ENDING = "_seg.dcm"
+from LowResSegLib.volume import Series, find_series, list_series
+from LowResSegLib.volume.reading import holds_dicom
 
 
 def add(commands: Any) -> None:
@@ -47,7 +38,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--dicom-seg",
         action="store_true",
-        help=f"also write STEM{SEG_ENDING}, a DICOM segmentation object of the DICOM series, which names the patient "
+        help=f"also write STEM{DICOM_SEG}, a DICOM segmentation object of the DICOM series, which names the patient "
         "as the series does (needs lowresseg[dicom])",
     )
 
@@ -61,34 +52,12 @@ def source(args: argparse.Namespace, path: Path) -> Optional[Series]:
     if holds_dicom(path):
         if args.dicom_seg and importlib.util.find_spec("highdicom") is None:
             raise InputError("--dicom-seg needs the package highdicom: pip install lowresseg[dicom].")
-        if isinstance(args.frame, int) and args.frame > 0:
-            raise InputError(f"{path} has no frame {args.frame}, because a DICOM series is one volume.")
         return find_series(path, args.series)
     for option in ("series", "dicom_seg"):
         if getattr(args, option) and path.exists():
             name = option.replace("_", "-")
             raise InputError(f"{path} is not DICOM, which --{name} is for; leave the option out, or give DICOM files.")
     return None
-
-
-def read(series: Series, path: Path) -> Volume:
-    """Read a series that `source` gave, as `read_scan` does files.
-
-    Raises:
-        InputError: One sentence that names the path.
-    """
-    with naming(path):
-        return read_series(series)
-
-
-def write_segmentation_object(path: Path, labelmap: Volume, record: dict[str, Any], series: Series) -> None:
-    """Write a labelmap as DICOM SEG, with the labels, the model and the version of a run record.
-
-    Raises:
-        InputError: As `write_dicom_seg`.
-    """
-    labels = [Label.from_dict(entry) for entry in record["labels"]]
-    write_dicom_seg(path, labelmap, labels, series, record["model"], record["lowresseg"])
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -1,26 +1,39 @@
-"""`lowresseg models` and `lowresseg info`: what there is, and what it is."""
+"""`lowresseg models` and `lowresseg info`: what there is, what it is, and how more gets there."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.util
 import json
 import platform
 from collections.abc import Sequence
-from typing import Any, Union
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Optional, Union
 
 from LowResSegLib import kernels
 from LowResSegLib.cli.progress import say
-from LowResSegLib.engine import available_backends
-from LowResSegLib.errors import ModelError
-from LowResSegLib.model import Model, available_models, load_model
+from LowResSegLib.engine import available_backends, why_not
+from LowResSegLib.errors import InputError
+from LowResSegLib.model import InstalledModel, Model, install_model, installed_models, load_model, remove_model
 from LowResSegLib.version import __version__
 
 
 def add_list(commands: Any) -> None:
     """Add `models`."""
-    command = commands.add_parser("models", help="list the models that are installed")
-    command.add_argument("--json", action="store_true", help="print a JSON list")
-    command.set_defaults(run=_list)
+    command = commands.add_parser(
+        "models",
+        help="list, install and remove models",
+        description="List the models that are installed; or install one, checked, into your own folder for models, or "
+        "remove one from there. Files that are refused are listed too, with the reason on standard error.",
+    )
+    change = command.add_mutually_exclusive_group()
+    change.add_argument("--install", metavar="FILE", type=Path, help="check a model file and copy it to your folder")
+    change.add_argument("--remove", metavar="NAME", help="remove a model from your folder")
+    command.add_argument("--overwrite", action="store_true", help="with --install: replace a model of the same name")
+    command.add_argument("--json", action="store_true", help="print a JSON list, without --install and --remove")
+    command.set_defaults(run=_models)
 
 
 def add_info(commands: Any) -> None:
@@ -31,22 +44,47 @@ def add_info(commands: Any) -> None:
     command.set_defaults(run=_info)
 
 
-def _list(args: argparse.Namespace) -> int:
-    rows = []
-    for name, path in available_models().items():
-        try:
-            title = str(load_model(path).card.get("title", ""))
-        except ModelError as error:  # one bad file must not hide the others
-            say(error)
-            continue
-        rows.append({"name": name, "title": title, "path": str(path)})
-    if args.json:
+def _models(args: argparse.Namespace) -> int:
+    if args.overwrite and args.install is None:
+        raise InputError("--overwrite goes with --install alone.")
+    if args.install is not None:
+        print(f"installed as {install_model(args.install, args.overwrite)}")
+    elif args.remove is not None:
+        print(f"removed {remove_model(args.remove)}")
+    else:
+        _list(args.json)
+    return 0
+
+
+def _list(as_json: bool) -> None:
+    rows = [_entry(found) for found in installed_models()]
+    for row in rows:
+        if row["problem"]:
+            say(row["problem"])
+    if as_json:
         print(json.dumps(rows, indent=1))
     elif rows:
-        print_table([("name", "title", "file"), *((row["name"], row["title"], row["path"]) for row in rows)])
+        table = [(row["name"], row["title"], f"{row['bytes'] / 1e6:.2f}", row["path"]) for row in rows]
+        print_table([("name", "title", "MB", "file"), *table])
     else:
         print("No model is installed.")
-    return 0
+
+
+def _entry(found: InstalledModel) -> dict[str, Any]:
+    """What the list says of a file; `problem` is why it is refused, or why nothing here can run it."""
+    title, kind, problem = "(refused)", None, found.error
+    if problem is None:
+        model = load_model(found.path)
+        title, kind, problem = str(model.card.get("title", "")), model.kind, why_not(model)
+    return {
+        "name": found.name,
+        "title": title,
+        "kind": kind,
+        "path": str(found.path),
+        "bytes": found.bytes,
+        "removable": found.removable,
+        "problem": problem,
+    }
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -62,11 +100,15 @@ def _info(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(_description(model), indent=1))
         return 0
-    card = {"name": model.name, **model.card, "SHA-256": model.digest}
+    kind = "ternary" if model.kind == "ternary" else f"float, an ONNX graph for {_onnx_runtime() or 'onnxruntime'}"
+    card = {"name": model.name, **model.card, "kind": kind, "SHA-256": model.digest}
     print_table([(key.replace("_", " "), _text(value)) for key, value in card.items()])
     print()
     codes = [(label, f"{label.type.scheme} {label.type.value}" if label.type else "") for label in model.labels]
     print_table([("value", "structure", "code"), *((str(label.value), label.name, code) for label, code in codes)])
+    problem = why_not(model)
+    if problem:
+        say(problem)
     return 0
 
 
@@ -77,18 +119,30 @@ def _installation() -> dict[str, Union[str, Sequence[str]]]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "backends": available_backends(),
+        "float_models": _onnx_runtime() or "none run here: they need the Python package onnxruntime",
     }
     if kernels.available():
         return {**found, "native_kernels": kernels.library()._name, "instruction_sets": kernels.instruction_sets()}
     return {**found, "native_kernels": f"none: {kernels.why_not()}"}
 
 
+def _onnx_runtime() -> Optional[str]:
+    """ONNX Runtime with its version, as far as packages tell; None where there is none."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    with contextlib.suppress(metadata.PackageNotFoundError):  # there are distributions of other names
+        return f"onnxruntime {metadata.version('onnxruntime')}"
+    return "onnxruntime"
+
+
 def _description(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
+        "kind": model.kind,
         "card": model.card,
         "labels": [label.to_dict() for label in model.labels],
         "sha256": model.digest,
+        "problem": why_not(model),
     }
 
 

@@ -3,32 +3,34 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
 
+from LowResSegLib.case import (
+    CONFIDENCE,
+    DICOM_SEG,
+    LABELMAP,
+    PICTURE,
+    RECORD,
+    SEGMENTATION,
+    OutputFolder,
+    segment_case,
+    spare,
+)
 from LowResSegLib.cli import dicom, limits
 from LowResSegLib.cli.batch import DONE, Result, exit_status, report_writer, run_cases, summary_table
 from LowResSegLib.cli.cases import ALL, Case, frame_argument, plan_cases, shard_argument, shared
-from LowResSegLib.cli.outputs import OutputFolder
 from LowResSegLib.cli.progress import progress_printer, say
 from LowResSegLib.engine import choose_backend
-from LowResSegLib.errors import InputError
 from LowResSegLib.model import PASSES, Model, load_model
-from LowResSegLib.pipeline import Progress, segment
-from LowResSegLib.report import volume_table, write_sheet
-from LowResSegLib.volume import Label, Volume, read_scan, replacing, write_labelmap, write_segmentation
-from LowResSegLib.volume.reading import refusing
+from LowResSegLib.pipeline import Progress
+from LowResSegLib.report import volume_table
 
-# The part of the whole run that reading and the segmentation take, for the progress; the rest is writing.
-_READ, _SEGMENTED = 0.05, 0.85
-
-_PICTURE = ".png"
-_ENDINGS = (".seg.nrrd", "_labels.nii.gz", _PICTURE, ".json")
+_ENDINGS = (SEGMENTATION, LABELMAP, PICTURE, RECORD)
+_ADVICE = "give --overwrite to replace results, --skip-existing to keep them, or another folder"
 
 
 def add(commands: Any) -> None:
@@ -88,6 +90,12 @@ def add(commands: Any) -> None:
         choices=PASSES,
         help="how often the network looks at a scan: 1, 2 or 4; fewer are faster and less steady; default: the model's",
     )
+    command.add_argument(
+        "--confidence",
+        action="store_true",
+        help=f"also write STEM{CONFIDENCE}, the probability of the labels in percent on the network's grid, and mark "
+        "structures that need review",
+    )
     command.add_argument("--report", metavar="FILE", type=Path, help="append a JSON line as each input ends")
     command.add_argument(
         "--json", action="store_true", help="print the run record instead of the table; of several inputs a list"
@@ -110,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     model: Union[str, Model] = args.model
     if several:  # loaded once, and refused before any work; of a single input the record has the time of it
         model = load_model(args.model)
-        choose_backend(args.backend)
+        choose_backend(args.backend, model)
     with report_writer(args.report) as report, progress_printer(args.progress) as progress:
         results = run_cases(
             cases,
@@ -121,7 +129,7 @@ def run(args: argparse.Namespace) -> int:
         if exit_status(results) == 0:
             progress("done", 1.0)
     done = [result for result in results if result.status == DONE]
-    if done and not any(name.endswith(_PICTURE) for name in done[0].outputs):
+    if done and not any(name.endswith(PICTURE) for name in done[0].outputs):
         say("No picture, because matplotlib is not installed (pip install lowresseg[picture]).")
     if several:
         _print_all(args, results)
@@ -136,10 +144,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _spare_inputs(cases: Sequence[Case], args: argparse.Namespace) -> None:
     """Refuse to write results over an input, such as those of x.nii over x_labels.nii.gz; also with --overwrite."""
-    results = {os.path.abspath(args.output / f"{case.stem}{end}") for case in cases for end in _endings(args)}
-    for case in cases:
-        if os.path.abspath(case.path) in results:
-            raise InputError(f"The results would be written over the input {case.path}; choose another output folder.")
+    targets = [args.output / f"{case.stem}{ending}" for case in cases for ending in _endings(args)]
+    spare([case.path for case in cases], targets)
 
 
 def _print_all(args: argparse.Namespace, results: Sequence[Result]) -> None:
@@ -159,71 +165,41 @@ def _part(progress: Progress, cases: Sequence[Case], case: Case) -> Progress:
 
 
 def _endings(args: argparse.Namespace) -> Sequence[str]:
-    return (*_ENDINGS, dicom.SEG_ENDING) if args.dicom_seg else _ENDINGS
+    further = ((DICOM_SEG, args.dicom_seg), (CONFIDENCE, args.confidence))
+    return (*_ENDINGS, *(ending for ending, wanted in further if wanted))
 
 
 def _complete(args: argparse.Namespace, case: Case) -> bool:
     """Return whether all results are there; the picture alone may be missing."""
-    return all(os.path.isfile(args.output / f"{case.stem}{end}") for end in _endings(args) if end != _PICTURE)
+    return all(os.path.isfile(args.output / f"{case.stem}{end}") for end in _endings(args) if end != PICTURE)
 
 
 def _segment(
     case: Case, args: argparse.Namespace, model: Union[str, Model], progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """Segment a case; returns its run record and the names of its files."""
-    began = time.perf_counter()
-    with OutputFolder(args.output, args.overwrite) as output:
-        for ending in _endings(args):
-            output.new(f"{case.stem}{ending}")  # refuses before the work what could not be written after it
-        progress("reading", 0.0)
-        source = dicom.source(args, case.path)
-        limits.check_memory(args, case.path, source, model)
-        if source is None:
-            volume, replaced = read_scan(case.path, case.frame, args.replace_nonfinite, args.not_a_labelmap)
-        else:
-            volume, replaced = dicom.read(source, case.path), 0
-        reading = time.perf_counter() - began
-        with refusing(case.path):
-            labelmap, record = segment(
-                volume,
-                model,
-                lambda step, fraction: progress(step, _READ + (_SEGMENTED - _READ) * fraction),
-                backend=args.backend,
-                threads=args.threads,
-                not_a_labelmap=args.not_a_labelmap,
-                max_memory=args.max_memory,
-                passes=args.passes,
-            )
-        for warning in record["warnings"]:
-            say(f"{case.path}: {warning[:1].lower()}{warning[1:]}")
-        if case.frame is not None:
-            record["frame"] = case.frame
-        if args.replace_nonfinite:
-            record["nonfinite_voxels_replaced"] = replaced
-        progress("writing", _SEGMENTED)
-        writing_began = time.perf_counter()
-        _write(output, case.stem, volume, labelmap, record)
-        if args.dicom_seg and source is not None:
-            dicom.write_segmentation_object(output.new(f"{case.stem}{dicom.SEG_ENDING}"), labelmap, record, source)
-        now = time.perf_counter()
-        steps = {step: duration for step, duration in record["seconds"].items() if step != "total"}
-        seconds = {"reading": reading, **steps, "writing": now - writing_began, "total": now - began}
-        record["seconds"] = {step: round(duration, 4) for step, duration in seconds.items()}
-        with replacing(output.new(f"{case.stem}.json")) as path:
-            path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        return record, output.publish()
-
-
-def _write(output: OutputFolder, stem: str, volume: Volume, labelmap: Volume, record: dict[str, Any]) -> None:
-    labels = [Label.from_dict(entry) for entry in record["labels"]]
-    write_segmentation(output.new(f"{stem}.seg.nrrd"), labelmap, labels)
-    write_labelmap(output.new(f"{stem}_labels.nii.gz"), labelmap)
-    if importlib.util.find_spec("matplotlib") is None:
-        output.drop(f"{stem}{_PICTURE}")
-        return
-    # Without the stem, which is often a name: a picture is soon passed on.
-    title = f"LowResSeg, model {record['model']}"
-    write_sheet(output.new(f"{stem}{_PICTURE}"), volume, labelmap, labels, title, record["window_hu"])
+    with OutputFolder(args.output, args.overwrite, _ADVICE) as output:
+        record, names = segment_case(
+            case.path,
+            output,
+            case.stem,
+            _endings(args),
+            model,
+            frame=case.frame,
+            find=lambda path: dicom.source(args, path),
+            replace_nonfinite=args.replace_nonfinite,
+            progress=progress,
+            options={
+                "backend": args.backend,
+                "threads": args.threads,
+                "not_a_labelmap": args.not_a_labelmap,
+                "max_memory": args.max_memory,
+                "passes": args.passes,
+            },
+        )
+    for warning in record["warnings"]:
+        say(f"{case.path}: {warning[:1].lower()}{warning[1:]}")
+    return record, names
 
 
 def _folder(text: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from LowResSegLib.engine import keeps_memory
 from LowResSegLib.estimate.speed import Speed
 from LowResSegLib.model import Model
 from LowResSegLib.sampling import NANOMETRES, GridSettings
@@ -70,8 +71,8 @@ def estimate(
         speed.fixed + source * (grids * speed.sampling + speed.reconstruction) + model.passes * grid * speed.network
     )
     labelling: float = source + (0 if speed.backend == "native" else _LABELLED * grid)
-    if speed.backend == "onnxruntime":  # it keeps what it had
+    if keeps_memory(model.network, speed.backend):
         labelling += speed.memory * grid
-    logits = (grids + 2 * grids * model.plan.classes) * grid  # of the mean of passes, and of the next one
+    logits = (grids + 2 * grids * model.network.classes) * grid  # of the mean of passes, and of the next one
     most = max(_SAMPLING * grid, logits + speed.memory * grid, logits + labelling)
     return Estimate(seconds, (_PROCESS[speed.backend] + source * itemsize + most) / 1e6)

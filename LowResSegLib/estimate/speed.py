@@ -59,25 +59,31 @@ class Speed:
 
     def gmac_per_second(self, model: Model) -> float:
         """Thousand millions of multiply-accumulates (here: additions) a second, zero weights counted too."""
-        return model.plan.operations_per_voxel() / self.network / 1e9
+        return model.network.operations_per_voxel() / self.network / 1e9
 
 
-def measure(model: Model, threads: Optional[int] = None, backend: str = "auto") -> Speed:
+def measure(
+    model: Model,
+    threads: Optional[int] = None,
+    backend: str = "auto",
+    step: Optional[Callable[[float], None]] = None,
+) -> Speed:
     """Measure a model here, for about a second; several where numpy alone runs it.
 
     Args:
         model: the model.
         threads: at most so many; None means all cores.
         backend: `auto`, or one of `engine.BACKENDS`.
+        step: called again and again; may raise to stop.
 
     Raises:
         BackendError: the backend is not available.
     """
-    chosen, count = engine.choose_backend(backend), threads or engine.cores()
+    chosen, count = engine.choose_backend(backend, model), threads or engine.cores()
     edge = measured_shape(model)[0]
     large, small = (
-        {step: statistics.median(times) for step, times in interleaved(runs, _ROUNDS).items()}
-        for runs in (_steps(model, size, chosen, count) for size in (edge, model.grid.divisor))
+        {name: statistics.median(times) for name, times in interleaved(runs, _ROUNDS).items()}
+        for runs in (_steps(model, size, chosen, count, step) for size in (edge, model.grid.divisor))
     )
     return Speed(
         backend=chosen,
@@ -93,11 +99,14 @@ def measure(model: Model, threads: Optional[int] = None, backend: str = "auto") 
 
 def _engine_memory(model: Model, backend: str, threads: int) -> float:
     """Bytes a voxel of the grid."""
+    edge = 2 * measured_shape(model)[0]
+    if model.kind == "onnx":  # by the difference, since what there is besides is large
+        larger, smaller = (engine.memory(model.network, (size,) * 3, backend, threads) for size in (edge, edge // 2))
+        return (larger - smaller) / (edge**3 - (edge // 2) ** 3)
     if backend != "native":
         return _BYTES_A_VALUE[backend] * bytes_per_voxel(model.plan.layers)
     from LowResSegLib.engine import native
 
-    edge = 2 * measured_shape(model)[0]
     return native.memory(model.plan, (edge,) * 3, threads) / edge**3
 
 
@@ -112,9 +121,15 @@ def instruction_set(backend: str) -> str:
     return kernels.instruction_sets()[-1] if backend == "native" and kernels.available() else ""
 
 
-def speed_here(model: Model, threads: Optional[int] = None, backend: str = "auto", again: bool = False) -> Speed:
+def speed_here(
+    model: Model,
+    threads: Optional[int] = None,
+    backend: str = "auto",
+    again: bool = False,
+    step: Optional[Callable[[float], None]] = None,
+) -> Speed:
     """The speed as it was measured here before, or else (or `again`) as it is measured now; see `measure`."""
-    chosen, count = engine.choose_backend(backend), threads or engine.cores()
+    chosen, count = engine.choose_backend(backend, model), threads or engine.cores()
     name = [__version__, model.digest, processor(), os.cpu_count(), chosen, instruction_set(chosen), count]
     key, path = json.dumps(name), _cache_folder() / "speed.json"
     known: dict[str, Any] = {}
@@ -124,7 +139,7 @@ def speed_here(model: Model, threads: Optional[int] = None, backend: str = "auto
     if not again:
         with contextlib.suppress(KeyError, TypeError):
             return Speed(**known[key])
-    speed = measure(model, count, chosen)
+    speed = measure(model, count, chosen, step)
     known.pop(key, None)
     kept = dict([*known.items(), (key, asdict(speed))][-_KEPT:])
     with contextlib.suppress(OSError, InputError):  # it is measured once more next time
@@ -154,7 +169,9 @@ def _cache_folder() -> Path:
     return Path(base) / "LowResSeg"
 
 
-def _steps(model: Model, edge: int, backend: str, threads: int) -> dict[str, Callable[[], object]]:
+def _steps(
+    model: Model, edge: int, backend: str, threads: int, step: Optional[Callable[[float], None]] = None
+) -> dict[str, Callable[[], object]]:
     """The steps of a run on a cube of noise whose grid has so many voxels along each edge, twice as many itself."""
     generator = np.random.default_rng(0)
     low_value, high_value = model.normalisation.window or (0, 1000)
@@ -162,14 +179,14 @@ def _steps(model: Model, edge: int, backend: str, threads: int) -> dict[str, Cal
     volume = Volume(values.clip(-32000, 32000).astype(np.int16), (model.grid.spacing / 2,) * 3)
     low = sample(volume, model.grid, model.normalisation, threads=threads)
     # Structures of some size, as reconstruction skips what lies well inside one.
-    blocks = generator.integers(0, model.plan.classes, (-(-edge // _BLOCK),) * 3)
+    blocks = generator.integers(0, model.network.classes, (-(-edge // _BLOCK),) * 3)
     labels = blocks.repeat(_BLOCK, 0).repeat(_BLOCK, 1).repeat(_BLOCK, 2)[:edge, :edge, :edge]
     margin = round(edge * (1 - _BOX) / 2)
     inside = np.zeros_like(labels)
     inside[(slice(margin, edge - margin),) * 3] = 1
-    logits = np.stack([100 * (labels * inside == value) for value in range(model.plan.classes)]).astype(np.int16)
+    logits = np.stack([100 * (labels * inside == value) for value in range(model.network.classes)]).astype(np.int16)
     return {
-        "sampling": lambda: sample(volume, model.grid, model.normalisation, threads=threads),
-        "network": lambda: engine.run(model.plan, low.grid, backend, threads),
-        "reconstruction": lambda: reconstruct(logits, low, threads=threads),
+        "sampling": lambda: sample(volume, model.grid, model.normalisation, step, threads),
+        "network": lambda: engine.run(model.network, low.grid, backend, threads, step),
+        "reconstruction": lambda: reconstruct(logits, low, step, threads),
     }

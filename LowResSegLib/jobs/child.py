@@ -10,13 +10,11 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from typing import Any, Optional, TextIO
 
-import numpy as np
-
 from LowResSegLib.errors import Cancelled
-from LowResSegLib.jobs.protocol import CANCEL_SECONDS, error_message, send
-from LowResSegLib.volume import Volume
+from LowResSegLib.jobs.protocol import CANCEL_SECONDS, CANNOT_ANSWER, error_message, send
 
 _LEAST_SECONDS_BETWEEN_REPORTS = 0.03
 
@@ -26,16 +24,22 @@ def main() -> int:
     # Libraries print to file descriptor 1; what is not an answer must not get among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    from LowResSegLib import pipeline  # what takes time to import is imported before the first request
+    # What takes time to import is imported before the first request.
+    from LowResSegLib import case  # noqa: F401
+    from LowResSegLib.jobs.tasks import TASKS
 
     requests = _Requests(sys.stdin)
     threading.Thread(target=requests.listen, daemon=True).start()
-    send(answers, {"ready": os.getpid()})
-    while True:
-        request = requests.next()
-        answer = _run(pipeline.segment, request, requests, answers)
-        requests.finished()
-        send(answers, {"id": request["id"], **answer})
+    try:
+        send(answers, {"ready": os.getpid()})
+        while True:
+            request = requests.next()
+            answer = _run(TASKS[request["task"]], request, requests, answers)
+            requests.finished()
+            send(answers, {"id": request["id"], **answer})
+    except OSError:  # the disk is full: nothing can be told but by the exit status
+        _log()
+        os._exit(CANNOT_ANSWER)  # not held up by what the answers' stream has not written
 
 
 class _Requests:
@@ -46,14 +50,15 @@ class _Requests:
         self._waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._cancelled: set[int] = set()
         self._running: Optional[int] = None
+        self._staging = ""
 
     def next(self) -> dict[str, Any]:
         request = self._waiting.get()
-        self._running = request["id"]
+        self._running, self._staging = request["id"], request.get("staging", "")
         return request
 
     def finished(self) -> None:
-        self._running = None
+        self._running, self._staging = None, ""
 
     def cancelled(self, number: int) -> bool:
         return number in self._cancelled
@@ -63,17 +68,17 @@ class _Requests:
         folder = None
         for line in self._stream:
             message = json.loads(line)
-            if "folder" in message:
-                folder = message["folder"]
+            if "task" in message:
+                self._waiting.put(message)
             elif message.get("cancel"):
                 self._cancelled.add(message["id"])
                 timer = threading.Timer(CANCEL_SECONDS, self._end_if_running, [message["id"]])
                 timer.daemon = True
                 timer.start()
             else:
-                self._waiting.put(message)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+                folder = message["folder"]
+        for place in filter(None, (folder, self._staging)):
+            shutil.rmtree(place, ignore_errors=True)
         os._exit(0)
 
     def _end_if_running(self, number: int) -> None:
@@ -82,17 +87,24 @@ class _Requests:
             os._exit(1)
 
 
-def _run(segment: Any, request: dict[str, Any], requests: _Requests, answers: TextIO) -> dict[str, Any]:
-    """Run one request and return its answer."""
+class _CannotAnswer(Exception):
+    """The answers' file cannot be written."""
+
+
+def _run(task: Any, request: dict[str, Any], requests: _Requests, answers: TextIO) -> dict[str, Any]:
+    """Do one task and return the rest of its answer; raises OSError where it cannot tell of progress."""
     number = request["id"]
-    last_report = 0.0
+    last_report, last_step = 0.0, ""
 
     def progress(step: str, fraction: float) -> None:
-        nonlocal last_report
+        nonlocal last_report, last_step
         now = time.monotonic()
-        if now - last_report >= _LEAST_SECONDS_BETWEEN_REPORTS:
-            last_report = now
-            send(answers, {"id": number, "step": step, "fraction": fraction})
+        if step != last_step or now - last_report >= _LEAST_SECONDS_BETWEEN_REPORTS:
+            last_report, last_step = now, step
+            try:
+                send(answers, {"id": number, "step": step, "fraction": fraction})
+            except OSError as error:  # not one of the task's own, which are told
+                raise _CannotAnswer from error
 
     def cancel() -> bool:
         return requests.cancelled(number)
@@ -100,12 +112,15 @@ def _run(segment: Any, request: dict[str, Any], requests: _Requests, answers: Te
     try:
         if cancel():
             raise Cancelled("The run was cancelled.")
-        array = np.load(request["input"], mmap_mode="r", allow_pickle=False)
-        volume = Volume(array, **{key: request[key] for key in ("spacing", "origin", "direction", "modality")})
-        options = {key: request[key] for key in ("model", "backend", "threads", "not_a_labelmap")}
-        labelmap, record = segment(volume, **options, progress=progress, cancel=cancel)
-        np.save(request["output"], labelmap.array, allow_pickle=False)
-        return {"record": record}
+        return {"result": task(request, progress, cancel)}
+    except _CannotAnswer as error:
+        raise OSError(str(error.__cause__)) from error
     except Exception as error:
-        traceback.print_exc()  # standard error is a file that the parent can show
+        _log()
         return error_message(error)
+
+
+def _log() -> None:
+    """Print the traceback on standard error, which is a file that the parent can show; not on a disk that is full."""
+    with suppress(OSError):
+        traceback.print_exc()

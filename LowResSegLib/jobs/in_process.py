@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Optional
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Optional, TypeVar, Union
 
-from LowResSegLib.errors import LowResSegError
-from LowResSegLib.jobs.interface import Job, Progress
+from LowResSegLib.errors import Cancelled, LowResSegError
+from LowResSegLib.jobs import work
+from LowResSegLib.jobs.interface import Progress
 from LowResSegLib.jobs.protocol import error_from, error_message
 from LowResSegLib.volume import Volume
 
+if TYPE_CHECKING:
+    from LowResSegLib.comparison import Comparison, LabelledVolume
+    from LowResSegLib.estimate import Speed
+
+Result = TypeVar("Result")
+
 
 class InProcess:
-    """Runs a job inside `submit`, which returns when it has ended.
+    """Does a job inside `submit` and its like, which return when it has ended; see `Runner` for the arguments.
 
     Args:
         progress: Called with each step and fraction (0 to 1) while `submit` runs.
@@ -31,11 +39,64 @@ class InProcess:
         backend: str = "auto",
         threads: Optional[int] = None,
         not_a_labelmap: bool = False,
-    ) -> Job:
-        """Run the whole way and return the job that has ended, well or with an error."""
-        from LowResSegLib.pipeline import segment
+        max_memory: Optional[float] = None,
+        passes: Optional[int] = None,
+        confidence: bool = False,
+    ) -> EndedSegmentation:
+        """Segment a volume and return the job that has ended, well or with an error."""
+        options = work.options(backend, threads, not_a_labelmap, max_memory, passes)
+        job = EndedSegmentation()
 
-        job = _EndedJob()
+        def do(progress: work.Report, cancel: work.Cancel) -> tuple[Volume, dict[str, Any]]:
+            labelmap, record, job.confidence = work.segment(volume, model, confidence, options, progress, cancel)
+            return labelmap, record
+
+        self._do(job, do)
+        return job
+
+    def submit_file(
+        self,
+        path: Union[str, Path],
+        output_base: Union[str, Path],
+        model: str = "brain",
+        formats: Sequence[str] = ("seg.nrrd",),
+        overwrite: bool = False,
+        frame: Optional[int] = None,
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        not_a_labelmap: bool = False,
+        max_memory: Optional[float] = None,
+        passes: Optional[int] = None,
+        confidence: bool = False,
+    ) -> EndedJob[dict[str, Any]]:
+        """Segment a file, write its results, and return the job that has ended."""
+        options = work.options(backend, threads, not_a_labelmap, max_memory, passes)
+        files = Path(path), Path(output_base)
+        return self._do(
+            EndedJob(),
+            lambda progress, cancel: work.segment_file(
+                *files, model, formats, overwrite, frame, confidence, options, progress, cancel
+            ),
+        )
+
+    def submit_measure(
+        self, model: str = "brain", backend: str = "auto", threads: Optional[int] = None
+    ) -> EndedJob[Speed]:
+        """Measure a model here, and return the job that has ended."""
+        return self._do(EndedJob(), lambda progress, cancel: work.measure(model, backend, threads, progress, cancel))
+
+    def submit_comparison(
+        self,
+        first: Sequence[LabelledVolume],
+        second: Sequence[LabelledVolume],
+        names: tuple[str, str] = ("A", "B"),
+    ) -> EndedJob[tuple[Comparison, LabelledVolume]]:
+        """Compare two segmentations, and return the job that has ended."""
+        return self._do(EndedJob(), lambda progress, cancel: work.compare(first, second, names, progress, cancel))
+
+    def _do(self, job: EndedJob[Result], do: Callable[[work.Report, work.Cancel], Result]) -> EndedJob[Result]:
+        """Do a job, with the progress and the questions of whether it is cancelled."""
+        cancel = self._cancel or (lambda: False)
 
         def progress(step: str, fraction: float) -> None:
             job.last = Progress(step, fraction)
@@ -43,15 +104,10 @@ class InProcess:
                 self._progress(step, fraction)
 
         try:
-            job.outcome = segment(
-                volume,
-                model,
-                progress,
-                self._cancel,
-                backend=backend,
-                threads=threads,
-                not_a_labelmap=not_a_labelmap,
-            )
+            if cancel():
+                raise Cancelled("The run was cancelled.")
+            job.outcome = do(progress, cancel)
+            job.last = Progress("done", 1.0)
         except Exception as error:
             job.error = error_from(error_message(error))
         return job
@@ -60,23 +116,34 @@ class InProcess:
         """Do nothing: nothing is held."""
 
 
-class _EndedJob:
+class EndedJob(Generic[Result]):
+    """A job that has ended when its user first sees it; see `Job`."""
+
     def __init__(self) -> None:
         self.last = Progress("", 0.0)
-        self.outcome: Optional[tuple[Volume, dict[str, Any]]] = None
+        self.outcome: Optional[Result] = None
         self.error: Optional[LowResSegError] = None
 
     def progress(self) -> Progress:
+        """Return the last thing heard."""
         return self.last
 
     def done(self) -> bool:
+        """Return true."""
         return True
 
     def cancel(self) -> None:
-        pass
+        """Do nothing."""
 
-    def result(self, timeout: Optional[float] = None) -> tuple[Volume, dict[str, Any]]:
+    def result(self, timeout: Optional[float] = None) -> Result:
+        """Return what the job was for, or raise what went wrong."""
         if self.error is not None:
             raise self.error
         assert self.outcome is not None
         return self.outcome
+
+
+class EndedSegmentation(EndedJob[tuple[Volume, dict[str, Any]]]):
+    """A segmentation that has ended; see `SegmentationJob`."""
+
+    confidence: Optional[Volume] = None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Optional
 
 from LowResSegLib.errors import LowResSegError
-from LowResSegLib.jobs.protocol import send
+from LowResSegLib.jobs.protocol import CANNOT_ANSWER, send
 
 _PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 _END_SECONDS = 1.0
@@ -55,13 +55,14 @@ class ChildProcess:
             shutil.rmtree(self.folder, ignore_errors=True)
             raise LowResSegError(f"The worker {command[0]} cannot be started ({error}).") from error
         self._answers = answers.open("rb")
-        self._leftover: tuple[str, ...] = ()
+        self._leftover: list[Path] = []  # of the jobs that have not ended; outside of the folder, too
         self._rest = b""
         self._pids: list[int] = []  # of the Python itself, where the command is a launcher of it
         self._awaited: Optional[int] = None  # the cancelled request that has not been confirmed
         self._deadline = 0.0
+        self._damaged = False
         self._finalizer = weakref.finalize(
-            self, _end, self._process, self._answers, self.folder, self._pids, _END_SECONDS
+            self, _end, self._process, self._answers, self.folder, self._pids, self._leftover, _END_SECONDS
         )
         self.send({"folder": str(self.folder)})
 
@@ -69,14 +70,18 @@ class ChildProcess:
         """Say whether the process runs."""
         return self._process.poll() is None
 
-    def usable(self) -> bool:
-        """Say whether it can take a request now; ends a process that does not stop when asked to."""
+    def stopping(self) -> bool:
+        """Say whether it has yet to confirm that a request was cancelled."""
         if self._awaited is not None:
             for _ in self.answers():
                 pass
-        if self._awaited is not None and time.monotonic() >= self._deadline:
+        return self._awaited is not None and self.alive()
+
+    def usable(self) -> bool:
+        """Say whether it can take a request now; ends a process that does not stop when asked to."""
+        if self.stopping() and time.monotonic() >= self._deadline:
             self.end(seconds=0.0)
-        return self._awaited is None and self.alive()
+        return self._awaited is None and not self._damaged and self.alive()
 
     def send(self, message: dict[str, Any]) -> None:
         """Send a message; one that finds the process dead is lost, which `alive` tells."""
@@ -84,11 +89,23 @@ class ChildProcess:
         with suppress(OSError, ValueError):
             send(self._process.stdin, message)
 
-    def cancel(self, number: int, input_path: str, output_path: str, seconds: float) -> None:
+    def keep(self, *places: Path) -> None:
+        """Remember folders of a job, which go with `forget`, or with this process."""
+        self._leftover.extend(places)
+
+    def forget(self) -> None:
+        """Remove the folders of jobs; a file that the child still has open, on Windows, goes with its own folder."""
+        while self._leftover:
+            shutil.rmtree(self._leftover.pop(), ignore_errors=True)
+
+    def cancel(self, number: int, seconds: float) -> None:
         """Ask for an end of request `number`, which must be confirmed within so many seconds."""
         self._awaited, self._deadline = number, time.monotonic() + seconds
-        self._leftover = (input_path, output_path)
         self.send({"id": number, "cancel": True})
+
+    def damaged(self) -> bool:
+        """Say whether an answer could not be understood, after which nothing it says can be relied on."""
+        return self._damaged
 
     def answers(self) -> Iterator[dict[str, Any]]:
         """Yield the answers written since the last time, without waiting."""
@@ -99,24 +116,20 @@ class ChildProcess:
             try:
                 answer = json.loads(line)
             except ValueError:
-                continue  # a launcher may print a greeting
+                # A launcher may print a greeting, which is no JSON; but half an object was an answer.
+                self._damaged = self._damaged or line.lstrip().startswith(b"{")
+                continue
             if not isinstance(answer, dict):
                 continue
             if "ready" in answer:
                 self._pids.append(answer["ready"])
-            elif self._awaited is not None and answer["id"] == self._awaited:
+            elif self._awaited is not None and answer.get("id") == self._awaited:
                 if "fraction" in answer:
                     continue
                 self._awaited = None
-                self.forget(*self._leftover)
+                self.forget()
             else:
                 yield answer
-
-    def forget(self, *paths: str) -> None:
-        """Remove exchanged files; one that the child still has open, on Windows, goes with the folder."""
-        for path in paths:
-            with suppress(OSError):
-                os.unlink(path)
 
     def log(self) -> str:
         """Return what the process has written to standard error."""
@@ -130,6 +143,10 @@ class ChildProcess:
         lines = [line.strip() for line in self.log().splitlines() if line.strip()]
         last = f"; its last words were: {lines[-1].rstrip('.')}" if lines else ""
         status = self._process.poll()
+        if status == CANNOT_ANSWER:
+            return (
+                f"The worker process could not write into {self.folder.parent}{last}; free some disk and run it again."
+            )
         # Killed from outside: mostly by the system, which takes memory back so.
         advice = "with less memory in use elsewhere" if status == -9 else "and report it if it happens again"
         return f"The worker process ended unexpectedly (exit status {status}{last}); run it again, {advice}."
@@ -140,7 +157,7 @@ class ChildProcess:
         Harmless the second time.
         """
         if self._finalizer.detach():
-            _end(self._process, self._answers, self.folder, self._pids, seconds)
+            _end(self._process, self._answers, self.folder, self._pids, self._leftover, seconds)
 
 
 def _environment() -> dict[str, str]:
@@ -154,8 +171,15 @@ def _environment() -> dict[str, str]:
     return {**os.environ, **{name: os.pathsep.join(entries) for name, entries in paths.items() if entries}}
 
 
-def _end(process: subprocess.Popen[str], answers: BinaryIO, folder: Path, pids: list[int], seconds: float) -> None:
-    """End a process and all it has started, and remove the folder."""
+def _end(
+    process: subprocess.Popen[str],
+    answers: BinaryIO,
+    folder: Path,
+    pids: list[int],
+    leftover: list[Path],
+    seconds: float,
+) -> None:
+    """End a process and all it has started, and remove its folder and what else is left over."""
     with suppress(OSError, ValueError):
         assert process.stdin is not None
         process.stdin.close()  # at which the child ends by itself, whatever it is doing
@@ -167,7 +191,8 @@ def _end(process: subprocess.Popen[str], answers: BinaryIO, folder: Path, pids: 
                 _kill(pid)
         process.wait()
     answers.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    for place in (*leftover, folder):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _kill(pid: int) -> None:

@@ -3,16 +3,25 @@
 One JSON object a line. Requests go to the child's standard input:
 
     {"folder": PATH}                               once, first: what to remove if the parent dies
-    {"id": 1, "input": PATH.npy, "output": PATH.npy, "spacing": ..., "origin": ..., "direction": ...,
-     "modality": ..., "model": ..., "backend": ..., "threads": ..., "not_a_labelmap": ...}
+    {"id": 1, "task": "segment", "folder": PATH, "volume": VOLUME, "model": ..., "confidence": ..., "options": {...}}
+    {"id": 2, "task": "segment_file", "path": ..., "output_base": ..., "staging": PATH, "model": ..., "formats": [...],
+     "overwrite": ..., "frame": ..., "confidence": ..., "options": {...}}
+    {"id": 3, "task": "measure", "model": ..., "backend": ..., "threads": ...}
+    {"id": 4, "task": "compare", "folder": PATH, "first": [LAYER, ...], "second": [LAYER, ...], "names": [..., ...]}
     {"id": 1, "cancel": true}
 
-and the child answers with
+VOLUME is {"array": PATH.npy, "spacing": ..., "origin": ..., "direction": ..., "modality": ...}; a LAYER has "labels"
+besides. `options` are further ones of `segment`: backend, threads, not_a_labelmap, max_memory, passes. `folder` of a
+request is where the child leaves arrays of its result, `staging` a folder that it makes beside the results and that
+the parent removes if the child could not. The child answers with
 
     {"ready": PROCESS ID}
     {"id": 1, "step": ..., "fraction": ...}
-    {"id": 1, "record": {...}}                     the labelmap is in the output file
+    {"id": 1, "result": {...}}
     {"id": 1, "error": CLASS, "message": ...}
+
+where the result has, by task: "labelmap": VOLUME, "confidence": VOLUME or null, "record"; "record"; "speed";
+"comparison", "difference": [LAYER].
 
 The answers go to a file, not through a pipe: reading a file never blocks and needs no thread, on any system.
 """
@@ -25,8 +34,10 @@ from typing import IO, Any
 from LowResSegLib import errors
 from LowResSegLib.errors import LowResSegError
 
-# How long a run may take to stop when it is asked to, before its process is ended.
+# How long a job may take to stop when it is asked to, before its process is ended.
 CANCEL_SECONDS = 1.0
+# The child's exit status where it cannot write its answers (EX_IOERR of sysexits).
+CANNOT_ANSWER = 74
 
 
 def send(stream: IO[str], message: dict[str, Any]) -> None:
@@ -42,7 +53,7 @@ def error_message(error: BaseException) -> dict[str, Any]:
     if isinstance(error, MemoryError):
         text = "There is not enough memory for this scan; close other programs or use a machine with more."
     else:
-        text = f"The segmentation failed unexpectedly ({type(error).__name__}: {error}); please report it."
+        text = f"The job failed unexpectedly ({type(error).__name__}: {error}); please report it."
     return {"error": LowResSegError.__name__, "message": text}
 
 

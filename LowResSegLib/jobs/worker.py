@@ -6,28 +6,40 @@ and a fault in native code must not take the host with it.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
-import numpy as np
-
-from LowResSegLib.errors import Cancelled, LowResSegError
-from LowResSegLib.jobs.interface import Progress
+from LowResSegLib.errors import LowResSegError
+from LowResSegLib.jobs import work
+from LowResSegLib.jobs.exchange import put, put_labelled, take_labelled
 from LowResSegLib.jobs.process import ChildProcess
-from LowResSegLib.jobs.protocol import CANCEL_SECONDS, error_from
+from LowResSegLib.jobs.worker_job import WorkerJob, WorkerSegmentation
 from LowResSegLib.model import available_models
 from LowResSegLib.volume import Volume
 
-_POLL_SECONDS = 0.01
+if TYPE_CHECKING:
+    from LowResSegLib.comparison import Comparison, LabelledVolume
+    from LowResSegLib.estimate import Speed
+
+_POLL_SECONDS = 0.005
+_GIVES_WAY = "measurement"
+_SETTLE_SECONDS = 0.25  # how long a job waits for the child to confirm that the one before was cancelled
+
+AnyJob = TypeVar("AnyJob", bound=WorkerJob[Any])
 
 
 class Worker:
-    """Runs jobs, one at a time, in a child process that is kept for the next job.
+    """Does jobs, one at a time, in a child process that is kept for the next job; see `Runner` for their arguments.
 
-    The child is started by `start` or by the first `submit`, ends with `close`, at the end of the `with` block, when
+    A second job while one runs is refused, not queued: its user would wait without knowing why. Only a measurement
+    gives way. Where a job was cancelled just before and the child does not confirm that soon, the child is replaced.
+
+    The child is started by `start` or by the first job, ends with `close`, at the end of the `with` block, when
     this object is forgotten, or when this process ends, however that comes about. Use it from one thread.
 
     Args:
@@ -37,7 +49,8 @@ class Worker:
     def __init__(self, command: Optional[Sequence[str]] = None) -> None:
         self._command = command
         self._child: Optional[ChildProcess] = None
-        self._job: Optional[WorkerJob] = None
+        self._job: Optional[WorkerJob[Any]] = None
+        self._doing = ""
         self._count = 0
 
     def start(self) -> None:
@@ -57,51 +70,171 @@ class Worker:
         backend: str = "auto",
         threads: Optional[int] = None,
         not_a_labelmap: bool = False,
-    ) -> WorkerJob:
-        """Begin a run; the arguments are those of `LowResSegLib.segment`, with the model's name or file.
-
-        A second job while one runs is refused, not queued: its user would wait without knowing why. Right after
-        a cancel that the child has not confirmed yet, the child is replaced at once.
+        max_memory: Optional[float] = None,
+        passes: Optional[int] = None,
+        confidence: bool = False,
+    ) -> WorkerSegmentation:
+        """Begin to segment a volume, see `Runner.submit`.
 
         Raises:
-            LowResSegError: A job is running, or no child can be started.
+            LowResSegError: A job is running, or no child can be started, or the disk is full.
         """
-        if self._job is not None and not self._job.done():
-            raise LowResSegError("A segmentation is already running; wait for it or cancel it.")
-        self.start()
-        assert self._child is not None
-        self._count += 1
-        # A file is named in full, because the child may be in another folder.
-        named = str(model) in available_models() or not Path(model).is_file()
         request = {
-            "id": self._count,
-            "input": str(self._child.folder / f"input-{self._count}.npy"),
-            "output": str(self._child.folder / f"output-{self._count}.npy"),
-            **volume.geometry,
-            "modality": volume.modality,
-            "model": str(model) if named else str(Path(model).resolve()),
-            "backend": backend,
-            "threads": threads,
-            "not_a_labelmap": not_a_labelmap,
+            "task": "segment",
+            "model": _in_full(model),
+            "confidence": confidence,
+            "options": work.options(backend, threads, not_a_labelmap, max_memory, passes),
         }
-        try:
-            np.save(request["input"], volume.array, allow_pickle=False)
-        except OSError as error:
-            self._child.forget(request["input"])
-            raise LowResSegError(f"No room for a temporary copy of the scan ({error}); free some disk.") from error
-        self._child.send(request)
-        self._job = WorkerJob(self._child, request, volume)
-        return self._job
+        return self._begin(
+            "segmentation",
+            request,
+            lambda child, number: WorkerSegmentation(child, number, volume),
+            lambda folder: {"volume": put(folder / "volume.npy", volume)},
+        )
+
+    def submit_file(
+        self,
+        path: Union[str, Path],
+        output_base: Union[str, Path],
+        model: str = "brain",
+        formats: Sequence[str] = ("seg.nrrd",),
+        overwrite: bool = False,
+        frame: Optional[int] = None,
+        backend: str = "auto",
+        threads: Optional[int] = None,
+        not_a_labelmap: bool = False,
+        max_memory: Optional[float] = None,
+        passes: Optional[int] = None,
+        confidence: bool = False,
+    ) -> WorkerJob[dict[str, Any]]:
+        """Begin to segment a file and to write its results, see `Runner.submit_file`.
+
+        Raises:
+            LowResSegError: As `submit`.
+        """
+        base = os.path.abspath(output_base)  # the child is in another folder
+        staging = Path(base).parent / f".lowresseg-{uuid.uuid4().hex}"
+        request = {
+            "task": "segment_file",
+            "path": os.path.abspath(path),
+            "output_base": base,
+            "staging": str(staging),
+            "model": _in_full(model),
+            "formats": list(formats),
+            "overwrite": overwrite,
+            "frame": frame,
+            "confidence": confidence,
+            "options": work.options(backend, threads, not_a_labelmap, max_memory, passes),
+        }
+        return self._begin(
+            "segmentation",
+            request,
+            lambda child, number: WorkerJob(child, number, lambda result: dict(result["record"])),
+            staging=staging,
+        )
+
+    def submit_measure(
+        self, model: str = "brain", backend: str = "auto", threads: Optional[int] = None
+    ) -> WorkerJob[Speed]:
+        """Begin to measure a model here, see `Runner.submit_measure`.
+
+        Raises:
+            LowResSegError: As `submit`.
+        """
+
+        def collect(result: dict[str, Any]) -> Speed:
+            from LowResSegLib.estimate import Speed
+
+            return Speed(**result["speed"])
+
+        request = {"task": "measure", "model": _in_full(model), "backend": backend, "threads": threads}
+        return self._begin(_GIVES_WAY, request, lambda child, number: WorkerJob(child, number, collect))
+
+    def submit_comparison(
+        self,
+        first: Sequence[LabelledVolume],
+        second: Sequence[LabelledVolume],
+        names: tuple[str, str] = ("A", "B"),
+    ) -> WorkerJob[tuple[Comparison, LabelledVolume]]:
+        """Begin to compare two segmentations, see `Runner.submit_comparison`.
+
+        Raises:
+            LowResSegError: As `submit`.
+        """
+
+        def collect(result: dict[str, Any]) -> tuple[Comparison, LabelledVolume]:
+            from LowResSegLib.comparison import Comparison
+
+            (difference,) = take_labelled(result["difference"])
+            return Comparison.from_dict(result["comparison"]), difference
+
+        return self._begin(
+            "comparison",
+            {"task": "compare", "names": list(names)},
+            lambda child, number: WorkerJob(child, number, collect),
+            lambda folder: {
+                "first": put_labelled(folder, "first", first),
+                "second": put_labelled(folder, "second", second),
+            },
+        )
 
     def log(self) -> str:
         """Return what the child has written to standard error: tracebacks and what libraries print."""
         return self._child.log() if self._child is not None else ""
 
     def close(self) -> None:
-        """Cancel what is running, end the child and remove its files. Another `submit` starts a new one."""
+        """Cancel what is running, end the child and remove its files. Another job starts a new one."""
         if self._job is not None:
             self._job.cancel()
         self._drop_child()
+
+    def _begin(
+        self,
+        what: str,
+        request: dict[str, Any],
+        make: Callable[[ChildProcess, int], AnyJob],
+        fill: Optional[Callable[[Path], dict[str, Any]]] = None,
+        staging: Optional[Path] = None,
+    ) -> AnyJob:
+        """Send a request to the child, and return the job that waits for the answer.
+
+        Args:
+            what: What the job is called.
+            request: Without `id` and `folder`.
+            make: Makes the job.
+            fill: Writes arrays into the job's folder and returns what the request says of them.
+            staging: A folder that the child may leave behind.
+        """
+        self._make_way()
+        self.start()
+        child = self._child
+        assert child is not None
+        self._count += 1
+        folder = child.folder / f"job-{self._count}"
+        child.keep(folder, *([] if staging is None else [staging]))
+        try:
+            folder.mkdir()
+            described = {} if fill is None else fill(folder)
+        except OSError as error:
+            child.forget()
+            raise LowResSegError(f"No room for a temporary folder ({error}); free some disk.") from error
+        except BaseException:
+            child.forget()
+            raise
+        child.send({**request, **described, "id": self._count, "folder": str(folder)})
+        job = make(child, self._count)
+        self._job, self._doing = job, what
+        return job
+
+    def _make_way(self) -> None:
+        """Cancel a measurement that runs, refuse where another job does, and wait a moment for one that is ending."""
+        if self._job is not None and not self._job.done():
+            if self._doing != _GIVES_WAY:
+                raise LowResSegError(f"A {self._doing} is already running; wait for it or cancel it.")
+            self._job.cancel()
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        while self._child is not None and self._child.stopping() and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
 
     def _drop_child(self) -> None:
         if self._child is not None:
@@ -119,75 +252,7 @@ class Worker:
         self.close()
 
 
-class WorkerJob:
-    """One run in the child; see `Job` for what its methods promise."""
-
-    def __init__(self, child: ChildProcess, request: dict[str, Any], volume: Volume) -> None:
-        self._child = child
-        self._request = request
-        self._volume: Optional[Volume] = volume
-        self._progress = Progress("starting", 0.0)
-        self._outcome: Optional[tuple[Volume, dict[str, Any]]] = None
-        self._error: Optional[LowResSegError] = None
-
-    def progress(self) -> Progress:
-        """Return the last step and fraction heard from the child."""
-        self._poll()
-        return self._progress
-
-    def done(self) -> bool:
-        """Say whether the run has ended."""
-        self._poll()
-        return self._outcome is not None or self._error is not None
-
-    def cancel(self) -> None:
-        """End the run at once; a child that has not stopped a second later is ended."""
-        if self.done():
-            return
-        self._error = Cancelled("The run was cancelled.")
-        self._volume = None
-        self._child.cancel(self._request["id"], self._request["input"], self._request["output"], CANCEL_SECONDS)
-
-    def result(self, timeout: Optional[float] = None) -> tuple[Volume, dict[str, Any]]:
-        """Wait, at most `timeout` seconds, and return the labelmap and the record or raise what went wrong."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while not self.done():
-            if deadline is not None and time.monotonic() >= deadline:
-                raise TimeoutError(f"The segmentation has not ended within {timeout} seconds.")
-            time.sleep(_POLL_SECONDS)
-        if self._error is not None:
-            raise self._error
-        assert self._outcome is not None
-        return self._outcome
-
-    def _poll(self) -> None:
-        """Take in what the child has written since the last time."""
-        if self._outcome is not None:
-            return
-        if self._error is not None:
-            self._child.usable()  # ends a child that should have stopped by now
-            return
-        alive = self._child.alive()  # asked before reading: what it wrote before it died still counts
-        for answer in self._child.answers():
-            if answer.get("id") == self._request["id"]:
-                self._take(answer)
-        if not alive and self._outcome is None and self._error is None:
-            self._error = LowResSegError(self._child.obituary())
-        if self._outcome is not None or self._error is not None:
-            self._volume = None
-            self._child.forget(self._request["input"], self._request["output"])
-
-    def _take(self, answer: dict[str, Any]) -> None:
-        if "fraction" in answer:
-            self._progress = Progress(str(answer["step"]), float(answer["fraction"]))
-        elif "record" in answer:
-            assert self._volume is not None
-            try:
-                array = np.load(self._request["output"], allow_pickle=False)
-            except (OSError, ValueError) as error:
-                self._error = LowResSegError(f"The worker's labelmap cannot be read ({error}); run it again.")
-                return
-            self._outcome = (self._volume.with_array(array), answer["record"])
-            self._progress = Progress("done", 1.0)
-        else:
-            self._error = error_from(answer)
+def _in_full(model: str) -> str:
+    """A model as the child finds it: a file is named in full, because the child is in another folder."""
+    named = str(model) in available_models() or not Path(model).is_file()
+    return str(model) if named else str(Path(model).resolve())

@@ -26,8 +26,8 @@ def scans_in(folder: Union[str, Path]) -> list[Path]:
     """Return what `read_volume` takes of a folder: its image files, sorted by name, or itself if it holds DICOM files.
 
     Folders in it are not looked into, but for DICOM files where it holds no other images. Hidden files are left out,
-    and labelmaps by their names: X.seg.nrrd, and X_labels.nii.gz beside it, so that results in the scans' own folder
-    do not become scans.
+    and results by their names: X.seg.nrrd, and X_labels.nii.gz and X_confidence.nii.gz beside it, so that results in
+    the scans' own folder do not become scans.
 
     Raises:
         InputError: The folder cannot be read, or holds no scan, or images beside DICOM files.
@@ -48,8 +48,9 @@ def scans_in(folder: Union[str, Path]) -> list[Path]:
 
 
 def _is_result(name: str, names: set[str]) -> bool:
-    stem = name[: -len("_labels.nii.gz")]
-    return name.endswith(".seg.nrrd") or (name.endswith("_labels.nii.gz") and f"{stem}.seg.nrrd" in names)
+    ends = ("_labels.nii.gz", "_confidence.nii.gz")
+    stems = [name[: -len(end)] for end in ends if name.endswith(end)]
+    return name.endswith(".seg.nrrd") or any(f"{stem}.seg.nrrd" in names for stem in stems)
 
 
 def read_scan(

@@ -67,7 +67,7 @@ def attempt(case: Case, folder: Path, models: dict[str, Path]) -> tuple[int, str
     path, out = case.make(folder / "in"), folder / "out"
     model = str(models[case.model])
     call = ["segment", str(path), "-o", str(out), "--model", model, "--backend", "numpy", *case.arguments]
-    picture = contextlib.nullcontext() if case.picture else mock.patch("LowResSegLib.cli.segment.write_sheet")
+    picture = contextlib.nullcontext() if case.picture else mock.patch("LowResSegLib.case.run.write_sheet")
     printed, said = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said), picture, case.during(folder / "in"):
         status = main(call)

@@ -5,27 +5,27 @@ Called as `python pretend_python.py -m LowResSegLib worker`.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import IO, Any
 
 import numpy as np
 
 from LowResSegLib import Volume, errors, pipeline
 from LowResSegLib.cli import main
+from LowResSegLib.jobs import child
 
 
 def segment(
     volume: Volume,
     model: str,
-    backend: str,
-    threads: Optional[int],
-    not_a_labelmap: bool,
     progress: Callable[[str, float], None],
     cancel: Callable[[], bool],
+    **options: Any,
 ) -> tuple[Volume, dict[str, Any]]:
     """Do as `model` says, before the labelmap of positive voxels is returned."""
     progress("first", 0.25)
@@ -40,6 +40,15 @@ def segment(
         time.sleep(3600)
     elif model == "frozen":
         os.kill(os.getpid(), signal.SIGSTOP)
+    elif model == "full":  # the disk: no file gets longer than a few lines
+        limit_files(2000)
+    elif model == "quite full":
+        limit_files(0)
+        progress("second", 0.5)
+    elif model == "half":
+        child.send = half  # type: ignore[assignment]
+    elif model == "other shape":
+        volume = Volume(volume.array[1:])
     elif model == "dies":
         print("Segmentation fault in the pretender.", file=sys.stderr, flush=True)
         os._exit(7)
@@ -49,8 +58,25 @@ def segment(
         raise MemoryError
     elif hasattr(errors, model):
         raise getattr(errors, model)(f"This is a {model}.")
-    return volume.with_array((volume.array > 0).astype(np.uint8)), {"pid": os.getpid(), "model": model}
+    record = {"pid": os.getpid(), "model": model, "options": options, "labels": LABELS, "seconds": {}, "warnings": []}
+    return volume.with_array((volume.array > 0).astype(np.uint8)), record
 
+
+def limit_files(size: int) -> None:
+    """Let no file of this process get longer than so many bytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+def half(stream: IO[str], message: dict[str, Any]) -> None:
+    """Write the first half of a message."""
+    text = json.dumps(message)
+    stream.write(text[: len(text) // 2] + "\n")
+    stream.flush()
+
+
+LABELS = [{"name": "Positive", "value": 1}]
 
 pipeline.segment = segment  # type: ignore[assignment]
 assert sys.argv[1:3] == ["-m", "LowResSegLib"]

@@ -17,6 +17,7 @@ from ct_scans import ct
 from data import CHECKOUT
 from scan_files import file, full_disk, itk, of, scan, series, with_values
 
+from LowResSegLib.case import run as case
 from LowResSegLib.cli import main
 from LowResSegLib.cli import segment as command
 from LowResSegLib.cli.cases import plan_cases, shard_argument, shared
@@ -26,7 +27,7 @@ from LowResSegLib.model import load_model
 @pytest.fixture(autouse=True)
 def model(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small model, by the name `small`; pictures, which take a second each, are not made."""
-    monkeypatch.setattr(command, "write_sheet", lambda *arguments: None)
+    monkeypatch.setattr(case, "write_sheet", lambda *arguments: None)
     return small_model
 
 
@@ -89,14 +90,14 @@ def test_status_2_where_all_fail_and_0_where_none_does(scans: Path, tmp_path: Pa
 def test_an_error_of_ours_or_no_memory_in_one_case_does_not_stop_the_rest(
     scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, raised = command.read_scan, [ValueError("a bug"), MemoryError()]
+    read, raised = case.read_scan, [ValueError("a bug"), MemoryError()]
 
     def fail(*arguments: Any) -> Any:
         if raised:
             raise raised.pop(0)
         return read(*arguments)
 
-    monkeypatch.setattr(command, "read_scan", fail)
+    monkeypatch.setattr(case, "read_scan", fail)
     (scans / "b.nii.gz").unlink()
     of("d.nii")(scans)
     assert run(scans, "-o", tmp_path / "out") == 1
@@ -131,7 +132,7 @@ def test_the_model_is_loaded_once_and_a_bad_one_refused_before_any_work(
     assert run(scans, "-o", tmp_path / "out") == 1
     assert loaded == ["small"]
     capsys.readouterr()
-    monkeypatch.setattr(command, "read_scan", lambda *arguments: pytest.fail("began to work"))
+    monkeypatch.setattr(case, "read_scan", lambda *arguments: pytest.fail("began to work"))
     for wrong in (["--model", "liver"], ["--backend", "abacus"]):
         assert main(["segment", str(scans), "-o", str(tmp_path / "no"), *wrong]) == 2
         captured = capsys.readouterr()
@@ -172,7 +173,7 @@ def test_what_came_during_the_run_is_not_replaced(
     def meanwhile(*arguments: Any) -> None:
         (out / "a_labels.nii.gz").write_text("of another process")
 
-    monkeypatch.setattr(command, "write_sheet", meanwhile)
+    monkeypatch.setattr(case, "write_sheet", meanwhile)
     assert run(scans / "a.nii.gz", "-o", out) == 2
     assert "a_labels.nii.gz is there by now" in capsys.readouterr().err
     assert [path.name for path in out.iterdir()] == ["a_labels.nii.gz"]

@@ -168,7 +168,7 @@ def test_a_bad_model_or_backend_is_refused_without_a_trace(
 def test_an_output_folder_that_cannot_be_written_to_is_refused_before_the_work(
     scan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("LowResSegLib.cli.segment.read_scan", lambda *arguments: pytest.fail("began to work"))
+    monkeypatch.setattr("LowResSegLib.case.run.read_scan", lambda *arguments: pytest.fail("began to work"))
     (tmp_path / "file").write_text("in the way")
     for folder in (tmp_path / "file", tmp_path / "file" / "out"):
         assert str(folder) in refused(capsys, "segment", scan, "-o", folder, "--model", "small")
@@ -303,7 +303,9 @@ def test_models_are_listed_and_described(model: Path, capsys: pytest.CaptureFixt
     (model.parent / "broken.lowresseg").write_bytes(b"PK")
     assert run("models", "--json") == 0
     captured = capsys.readouterr()
-    assert {"name": "small", "title": "Random", "path": str(model)} in json.loads(captured.out)
+    first = {"name": "small", "title": "Random", "path": str(model), "problem": None}
+    listed = {entry["name"]: entry for entry in json.loads(captured.out)}
+    assert first.items() <= listed["small"].items() and "no model file" in listed["broken"]["problem"]
     assert "broken" in captured.err
     assert run("models") == 0
     assert "small" in capsys.readouterr().out

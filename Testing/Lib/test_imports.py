@@ -26,10 +26,13 @@ ROOMS = [
     "reconstruction",
     "slabs",
     "inference",
+    "confidence",
     "memory",
     "pipeline",
     "estimate",
     "report",
+    "comparison",
+    "case",
     "jobs",
     "networks",
     "training",
@@ -42,8 +45,9 @@ ALLOWED = {
     "engine": {"numpy", "onnx", "onnxruntime"},
     "estimate": {"numpy", "onnx", "onnxruntime"},
     "report": {"numpy", "matplotlib"},
+    "comparison": {"numpy", "SimpleITK", "highdicom", "matplotlib", "pydicom"},
     "networks": {"numpy", "torch"},
-    "training": {"numpy", "SimpleITK", "torch", "monai", "lightning", "yaml"},
+    "training": {"numpy", "SimpleITK", "torch", "monai", "lightning", "yaml", "matplotlib", "onnxruntime"},
 }
 
 

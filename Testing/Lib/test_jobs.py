@@ -6,21 +6,20 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from data import CHECKOUT
 from plans import random_model, random_volume
+from scan_files import full_disk
+from workers import PRETENDER, gone, posix, running, wait_until
 
 from LowResSegLib import LowResSegError, ModelError, Volume, errors, segment
 from LowResSegLib.errors import Cancelled
-from LowResSegLib.jobs import InProcess, Job, Progress, Runner, Worker
+from LowResSegLib.jobs import InProcess, Progress, Runner, Worker
 from LowResSegLib.model import write_model
-
-PRETENDER = [sys.executable, str(Path(__file__).with_name("pretend_python.py"))]
-posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
 
 @pytest.fixture(autouse=True)
@@ -49,36 +48,6 @@ def model(tmp_path: Path, rng: np.random.Generator) -> str:
     """A small model file."""
     write_model(tmp_path / "small.lowresseg", random_model(rng))
     return str(tmp_path / "small.lowresseg")
-
-
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, also one that nobody has waited for."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    if sys.platform == "linux":
-        try:
-            status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-            # A main thread may have ended while others of its process are still about to.
-            return status == "Z" and len(os.listdir(f"/proc/{pid}/task")) == 1
-        except OSError:  # it went meanwhile
-            return True
-    return subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout[:1] in ("", "Z")
-
-
-def running(worker: Worker, volume: Volume, model: str) -> Job:
-    """A job that is known to run in the child."""
-    job = worker.submit(volume, model)
-    wait_until(lambda: job.progress().step == "first")
-    return job
 
 
 def test_a_worker_gives_what_this_process_gives(volume: Volume, model: str) -> None:
@@ -145,6 +114,13 @@ def test_a_child_that_does_not_stop_ends_itself_though_nobody_looks(worker: Work
     assert not gone(pid)
     wait_until(lambda: gone(pid), 5)
     assert worker.submit(volume, "good").result(20)[1]["pid"] != pid
+
+
+def test_a_job_right_after_a_cancel_finds_the_child_that_stops(worker: Worker, volume: Volume) -> None:
+    pid = worker.submit(volume, "good").result(20)[1]["pid"]
+    for _ in range(3):
+        running(worker, volume, "patient").cancel()
+        assert worker.submit(volume, "good").result(20)[1]["pid"] == pid
 
 
 def test_right_after_cancel_the_next_job_gets_a_new_child(worker: Worker, volume: Volume) -> None:
@@ -250,6 +226,38 @@ def test_files_of_a_job_are_removed_after_it(worker: Worker, volume: Volume, tem
         assert not list(temporary_folder.rglob("*.npy"))
     running(worker, volume, "patient").cancel()
     wait_until(lambda: worker.submit(volume, "good").result(20) is not None)
+    assert not list(temporary_folder.rglob("*.npy"))
+
+
+@posix
+def test_a_full_disk_is_told_wherever_it_shows(worker: Worker, volume: Volume, temporary_folder: Path) -> None:
+    """For the copy of the scan, for the labelmap, and where not even that can be told."""
+    worker.start()
+    with full_disk(temporary_folder, 300), pytest.raises(LowResSegError, match=r"No room for .*; free some disk\.$"):
+        worker.submit(volume, "good")
+    assert not list(temporary_folder.rglob("*.npy"))
+    with pytest.raises(LowResSegError, match=r"No room for .*; free some disk\.$"):
+        worker.submit(volume, "full").result(20)
+    worker.close()
+    with pytest.raises(LowResSegError, match=r"could not write into .*; free some disk and run it again\.$"):
+        worker.submit(volume, "quite full").result(20)
+    assert worker.submit(volume, "good").result(20)
+
+
+@pytest.mark.parametrize(
+    ("model", "sentence"),
+    [
+        ("half", "The worker's answer cannot be understood; run it again."),
+        ("other shape", "The worker's result cannot be read (InputError: An array of shape (12, 17, 11) does not fit "),
+    ],
+)
+def test_a_damaged_answer_is_told(
+    model: str, sentence: str, worker: Worker, volume: Volume, temporary_folder: Path
+) -> None:
+    with pytest.raises(LowResSegError) as caught:
+        worker.submit(volume, model).result(20)
+    assert str(caught.value).startswith(sentence) and str(caught.value).endswith("run it again.")
+    assert worker.submit(volume, "good").result(20)[1]["model"] == "good"
     assert not list(temporary_folder.rglob("*.npy"))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from plans import random_model, random_volume
 
-from LowResSegLib import cli, engine, memory, segment
+from LowResSegLib import case, cli, engine, memory, segment
 from LowResSegLib.errors import InputError
 from LowResSegLib.volume import Volume, write_labelmap
 
@@ -80,7 +80,7 @@ def test_a_header_that_makes_no_sense_is_told_first(rng: np.random.Generator) ->
 
 
 def test_an_onnx_runtime_that_does_not_load_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "available_backends", lambda: ("onnxruntime", "numpy"))
+    monkeypatch.setattr(engine, "available_backends", lambda model=None: ("onnxruntime", "numpy"))
     monkeypatch.setitem(sys.modules, "LowResSegLib.engine.onnx_runtime", None)
     monkeypatch.delattr(engine, "onnx_runtime", raising=False)
     assert engine.usable_backends() == ("numpy",)
@@ -106,7 +106,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkey
     call = ["segment", str(scan), "-o", str(tmp_path / "out"), "--not-a-labelmap"]
     assert cli.main([*call, "--max-memory", "5"]) == 2
     assert "memory even slab by slab, more than the 5 MB" in capsys.readouterr().err
-    monkeypatch.setattr(cli.limits, "plan_memory", lambda *arguments: ("native", None))
+    monkeypatch.setattr(case.limits, "plan_memory", lambda *arguments: ("native", None))
     assert cli.main([*call, "--max-memory", "5"]) == 2
     assert "to read it and to write its results, more than the 5 MB" in capsys.readouterr().err
     monkeypatch.undo()

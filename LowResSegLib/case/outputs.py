@@ -23,14 +23,21 @@ class OutputFolder:
     Args:
         folder: Made if it is missing.
         overwrite: Whether files of before may be replaced.
+        advice: What to do about a file that is there already and may not be replaced, the end of a sentence.
+        staging: The hidden folder's path, in `folder`, for a caller that has to remove it if this process dies; None
+            takes a new name.
 
     Raises:
         InputError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, overwrite: bool) -> None:
+    def __init__(
+        self, folder: Path, overwrite: bool, advice: str = "choose another name", staging: Optional[Path] = None
+    ) -> None:
         self._folder = folder
         self._overwrite = overwrite
+        self._advice = advice
+        self._wanted = staging
         self._made: list[Path] = []
         self._staging: Optional[Path] = None
         self._published = False
@@ -44,7 +51,11 @@ class OutputFolder:
                     with suppress(FileExistsError):  # another process was faster; what is no folder shows below
                         folder.mkdir()
                         self._made.append(folder)
-            self._staging = Path(tempfile.mkdtemp(prefix=".lowresseg-", dir=self._folder))
+            if self._wanted is None:
+                self._staging = Path(tempfile.mkdtemp(prefix=".lowresseg-", dir=self._folder))
+            else:
+                self._wanted.mkdir(mode=0o700)
+                self._staging = self._wanted
         except BaseException as error:
             self._clean()
             if isinstance(error, OSError):
@@ -61,15 +72,13 @@ class OutputFolder:
         if target.is_dir():
             raise InputError(f"{target} is a folder, where a file has to go; move it away.")
         if target.exists() and not self._overwrite:
-            raise InputError(
-                f"{target} is there already; give --overwrite to replace results, --skip-existing to keep them, or "
-                "another folder."
-            )
+            raise InputError(f"{target} is there already; {self._advice}.")
         return self._staging / name
 
     def drop(self, name: str) -> None:
         """Let a file of before go when the others are published: it belongs to results that they replace."""
-        self._dropped.append(name)
+        if self._overwrite:
+            self._dropped.append(name)
 
     def publish(self) -> list[str]:
         """Move all files to their places and return their names; if one cannot be moved, put back what was there."""

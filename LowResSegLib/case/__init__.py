@@ -1,0 +1,29 @@
+"""One scan of a file: read, segmented, and its results written together or not at all."""
+
+from LowResSegLib.case.limits import check_memory
+from LowResSegLib.case.outputs import OutputFolder
+from LowResSegLib.case.run import (
+    CONFIDENCE,
+    DICOM_SEG,
+    FORMATS,
+    LABELMAP,
+    PICTURE,
+    RECORD,
+    SEGMENTATION,
+    segment_case,
+    spare,
+)
+
+__all__ = [
+    "CONFIDENCE",
+    "DICOM_SEG",
+    "FORMATS",
+    "LABELMAP",
+    "PICTURE",
+    "RECORD",
+    "SEGMENTATION",
+    "OutputFolder",
+    "check_memory",
+    "segment_case",
+    "spare",
+]
