@@ -112,6 +112,7 @@ def install(slicer: Any) -> None:
         ("Colors", slicer.vtkSlicerColorLogic),
         ("Volumes", slicer.vtkSlicerVolumesLogic),
         ("Segmentations", slicer.vtkSlicerSegmentationsModuleLogic),
+        ("Sequences", slicer.vtkSlicerSequencesLogic),
     ):
         logic = kind()
         logic.SetMRMLApplicationLogic(application)

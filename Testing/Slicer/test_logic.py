@@ -88,7 +88,7 @@ def described(segmentation: Any) -> list[tuple[Any, ...]]:
 @pytest.mark.slow
 def test_segments_a_real_scan_with_the_bundled_model(slicer: Any, logic: Any) -> None:
     path = brain_scan("example_brain_t1")
-    if "brain" not in logic.models():
+    if "brain" not in {entry.name for entry in logic.models()}:
         pytest.skip("the model brain is not bundled yet")
     volumeNode = load(slicer, path)
     segmentation = logic.process(volumeNode)
@@ -99,10 +99,11 @@ def test_segments_a_real_scan_with_the_bundled_model(slicer: Any, logic: Any) ->
     np.testing.assert_array_equal(labels_of(slicer, segmentation, volumeNode), expected)
 
 
+@pytest.mark.slow
 def test_self_test_of_the_module_passes(slicer: Any, logic: Any) -> None:
     from LowResSeg import LowResSegTest
 
-    if "brain" not in logic.models():
+    if "brain" not in {entry.name for entry in logic.models()}:
         pytest.skip("the model brain is not bundled yet")
     LowResSegTest().runTest()
 
@@ -120,6 +121,15 @@ def test_reports_progress(logic: Any, volume: Any, model: str) -> None:
     assert heard[-1] == ("done", 1.0)
     fractions = [fraction for _, fraction in heard]
     assert fractions == sorted(fractions)
+
+
+def test_a_callback_that_raises_ends_the_run_with_its_own_error(
+    slicer: Any, logic: Any, volume: Any, existing: Any, model: str
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        logic.process(volume, model, existing, progress=lambda step, share: 1 / 0)
+
+    assert existing.GetSegmentation().GetSegmentIDs() == ("old",)
 
 
 def test_result_is_under_the_volume_s_linear_transform(slicer: Any, logic: Any, volume: Any, model: str) -> None:
@@ -201,10 +211,10 @@ def test_parameters_are_kept_in_the_scene(slicer: Any, logic: Any, volume: Any) 
 
 
 def test_worker_runs_in_slicer_s_python(slicer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from LowResSegSlicer.logic import _python
+    from LowResSegSlicer.runs import slicer_python
 
     monkeypatch.setenv("PATH", str(tmp_path / "elsewhere"))
-    assert _python() == sys.executable
+    assert slicer_python() == sys.executable
     for folder, variable in (("home/bin", "home"), ("path", "path")):
         launcher = tmp_path / folder / "PythonSlicer"
         launcher.parent.mkdir(parents=True)
@@ -214,4 +224,4 @@ def test_worker_runs_in_slicer_s_python(slicer: Any, tmp_path: Path, monkeypatch
             monkeypatch.setattr(slicer.app, "slicerHome", str(tmp_path / "home"))
         else:
             monkeypatch.setenv("PATH", str(launcher.parent))
-        assert _python() == str(launcher)
+        assert slicer_python() == str(launcher)

@@ -49,7 +49,7 @@ def test_volume_of_a_node_is_that_of_its_file(slicer: Any, scan: Path) -> None:
 
 
 def test_segments_carry_names_colours_and_terminology(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     segments = segmentation_from_labelmap(made_up_labels(), RECORD, volume).GetSegmentation()
 
@@ -79,7 +79,7 @@ def segment_tag(segment: Any, name: str) -> str:
 
 
 def test_segments_lie_on_the_voxels_of_the_volume(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     segmentation = segmentation_from_labelmap(made_up_labels(), RECORD, volume)
 
@@ -91,7 +91,7 @@ def test_segments_lie_on_the_voxels_of_the_volume(slicer: Any, volume: Any) -> N
 
 def test_reference_geometry_is_the_volume_s(slicer: Any, volume: Any) -> None:
     import vtk
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     segmentation = segmentation_from_labelmap(made_up_labels(), RECORD, volume)
 
@@ -108,7 +108,7 @@ def test_reference_geometry_is_the_volume_s(slicer: Any, volume: Any) -> None:
 
 
 def test_leaves_no_other_node_behind(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     before = {node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLNode")}
     segmentation_from_labelmap(made_up_labels(), RECORD, volume)
@@ -121,7 +121,7 @@ def test_leaves_no_other_node_behind(slicer: Any, volume: Any) -> None:
 
 
 def test_surfaces_can_be_made(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     segmentation = segmentation_from_labelmap(made_up_labels(), RECORD, volume)
 
@@ -130,7 +130,7 @@ def test_surfaces_can_be_made(slicer: Any, volume: Any) -> None:
 
 
 def test_replaces_the_segments_of_an_existing_node(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     existing = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "Mine")
     existing.CreateDefaultDisplayNodes()
@@ -147,7 +147,7 @@ def test_replaces_the_segments_of_an_existing_node(slicer: Any, volume: Any) -> 
 
 
 def test_makes_a_new_node_if_the_chosen_one_has_left_the_scene(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     gone = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     slicer.mrmlScene.RemoveNode(gone)
@@ -159,7 +159,7 @@ def test_makes_a_new_node_if_the_chosen_one_has_left_the_scene(slicer: Any, volu
 
 
 def test_a_record_that_makes_no_segments_changes_nothing(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     from LowResSegLib.errors import InputError
 
@@ -177,7 +177,7 @@ def test_a_record_that_makes_no_segments_changes_nothing(slicer: Any, volume: An
 
 
 def test_refuses_labels_of_another_size(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     from LowResSegLib.errors import InputError
 
@@ -186,7 +186,7 @@ def test_refuses_labels_of_another_size(slicer: Any, volume: Any) -> None:
 
 
 def test_takes_the_volume_s_place_in_the_subject_hierarchy(slicer: Any, volume: Any) -> None:
-    from LowResSegSlicer.nodes import segmentation_from_labelmap
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     study = hierarchy.CreateStudyItem(hierarchy.GetSceneItemID(), "Study")
@@ -198,7 +198,8 @@ def test_takes_the_volume_s_place_in_the_subject_hierarchy(slicer: Any, volume: 
 
 
 def test_run_record_survives_saving_and_loading_the_scene(slicer: Any, volume: Any, tmp_path: Path) -> None:
-    from LowResSegSlicer.nodes import run_record, segmentation_from_labelmap
+    from LowResSegSlicer.nodes import run_record
+    from LowResSegSlicer.segmentations import segmentation_from_labelmap
 
     record = {**RECORD, "model_limits": 'T1 only; "not" for <children> & 50 % of\nall: é'}
     segmentation = segmentation_from_labelmap(made_up_labels(), record, volume)
@@ -241,13 +242,6 @@ def vector_node(slicer: Any) -> Any:
     return node
 
 
-def warped_node(slicer: Any) -> Any:
-    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Gantry")
-    slicer.util.updateVolumeFromArray(node, head())
-    node.SetAndObserveTransformNodeID(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLBSplineTransformNode").GetID())
-    return node
-
-
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
@@ -255,10 +249,6 @@ def warped_node(slicer: Any) -> Any:
         (node_without_voxels, "Empty has no voxels; load the scan again."),
         (labelmap_node, "Labels is not a scalar volume; choose a scan."),
         (vector_node, "Colours is not a scalar volume; choose a scan."),
-        (
-            warped_node,
-            "Gantry is under a non-linear transform; harden the transform on a copy and segment the copy.",
-        ),
     ],
 )
 def test_what_cannot_be_segmented_is_refused_with_a_sentence(slicer: Any, make: Any, sentence: str) -> None:

@@ -1,0 +1,76 @@
+"""What a run will cost here, measured in the worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Optional
+
+from slicer.i18n import tr as _
+
+from LowResSegLib.estimate import Speed, estimate
+from LowResSegLib.model import load_model
+from LowResSegSlicer.nodes import geometry_of
+from LowResSegSlicer.run import Progress, Run
+from LowResSegSlicer.sequences import frames_of
+
+
+class MeasureRun(Run):
+    """The measurement of a model on this computer. It gives way to a segmentation: then it ends as cancelled.
+
+    Attributes:
+        speed: what was found.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[], Any],
+        progress: Optional[Progress] = None,
+        finished: Optional[Callable[[Any], None]] = None,
+    ) -> None:
+        """Prepare; see `Run`."""
+        super().__init__((), progress, finished)
+        self.speed: Optional[Speed] = None
+        self._send = submit
+
+    def _submit(self) -> Any:
+        return self._send()
+
+    def _take(self, job: Any) -> None:
+        self.speed = job.result()
+
+
+def estimate_text(volumeNode: Any, model: str, speed: Speed) -> str:
+    """What segmenting a volume will take, in words.
+
+    Args:
+        volumeNode: a volume node, or one of a sequence, whose frames are counted.
+        model: name of an installed model, or a file.
+        speed: as it was measured here with this model.
+
+    Returns:
+        A phrase such as "about 1.2 s and 310 MB on this computer"; empty for a volume without voxels.
+    """
+    frames = frames_of(volumeNode)
+    count = frames.count if frames is not None else 1
+    grid = frames.sequence.GetNthDataNode(0) if frames is not None else volumeNode
+    image = grid.GetImageData() if grid is not None and grid.IsA("vtkMRMLVolumeNode") else None
+    if image is None or 0 in image.GetDimensions():
+        return ""
+    shape, spacing = tuple(reversed(image.GetDimensions())), geometry_of(grid)["spacing"]
+    costs = estimate(speed, load_model(model), shape, spacing, image.GetScalarSize())
+    return _("about {seconds} and {megabytes} MB on this computer").format(
+        seconds=_duration(costs.seconds * count), megabytes=f"{_rounded(costs.megabytes):.0f}"
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return _("{seconds} s").format(seconds=f"{max(seconds, 0.1):.1f}")
+    if seconds < 60:
+        return _("{seconds} s").format(seconds=f"{seconds:.1f}" if seconds < 10 else f"{seconds:.0f}")
+    return _("{minutes} min").format(minutes=f"{seconds / 60:.0f}" if seconds >= 600 else f"{seconds / 60:.1f}")
+
+
+def _rounded(number: float) -> float:
+    """To two digits, as no estimate has more."""
+    return float(f"{number:.2g}")
