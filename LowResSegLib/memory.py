@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import Optional
 
 from LowResSegLib import engine
-from LowResSegLib.errors import InputError
+from LowResSegLib.errors import BackendError, InputError
 from LowResSegLib.model import Model
 from LowResSegLib.sampling import grid_size
-from LowResSegLib.slabs import cut
+from LowResSegLib.slabs import can_cut, cut
 from LowResSegLib.volume import Volume
 
 # Bytes. What cannot be counted ahead is taken somewhat larger than it was ever measured.
@@ -46,7 +46,10 @@ def plan_memory(
 
     Raises:
         InputError: not even the thinnest slabs would fit, or the volume's size makes no sense.
+        BackendError: there is no backend to choose from.
     """
+    if not backends:
+        raise BackendError(engine.why_not(model) or f"There is no backend here that runs the model {model.name}.")
     divisor = model.grid.divisor
     grid = tuple(-(-size // divisor) * divisor for size in grid_size(volume, model.grid)[2])
     held = resident_bytes() + unread + _FIXED
@@ -58,11 +61,12 @@ def plan_memory(
             if needed <= limit_mb * 1e6:
                 return backend, None if thickness == grid[0] else thickness
             least = min(least, needed)
-            if thickness <= model.grid.divisor:
+            if thickness <= model.grid.divisor or not can_cut(model.network):
                 break
             thickness = max(model.grid.divisor, thickness // 2 // model.grid.divisor * model.grid.divisor)
+    how = "even slab by slab" if can_cut(model.network) else "(the model's network needs the whole scan at once)"
     raise InputError(
-        f"This needs about {least / 1e6:.0f} MB of memory even slab by slab, more than the {limit_mb:g} MB that are "
+        f"This needs about {least / 1e6:.0f} MB of memory {how}, more than the {limit_mb:g} MB that are "
         "allowed; allow more, crop the scan, or choose a model with a coarser grid."
     )
 
@@ -72,16 +76,16 @@ def _peak(
 ) -> float:
     """Bytes beside what is held already, at the worst moment."""
     voxels, plane = math.prod(grid), grid[1] * grid[2]
-    slices = max(slab.stops - slab.begins for slab in cut(model.plan, grid[0], thickness))
-    logits = 2.0 * model.plan.classes * slices * plane
+    slices = max(slab.stops - slab.begins for slab in cut(model.network, grid[0], thickness))
+    logits = 2.0 * model.network.classes * slices * plane
     alive = min(passes, 2)  # logits at one time: the mean of passes, and the next one
-    network = engine.memory(model.plan, (slices, *grid[1:]), backend, threads) + alive * logits
+    network = engine.memory(model.network, (slices, *grid[1:]), backend, threads) + alive * logits
     # Logits of a slab are copied where they are not those of the whole grid.
     labelling = logits * (alive + (thickness < grid[0]))
     if backend != "native":
         largest = volume.array.size / min(volume.array.shape)
-        labelling += _LABELLED * slices * plane + _PLANE * model.plan.classes * largest
-    if backend == "onnxruntime":  # it keeps what it had
+        labelling += _LABELLED * slices * plane + _PLANE * model.network.classes * largest
+    if engine.keeps_memory(model.network, backend):
         labelling += network - alive * logits
     return max(
         (_SAMPLING + 2) * voxels,

@@ -22,10 +22,14 @@ def add(commands: Any) -> None:
         "resolution: Dice, HD95 and surface Dice at 1 mm. Read are data sets of the Medical Segmentation Decathlon, of "
         "nnU-Net v2 (raw), the folders images and labels, and lists of cases (CSV or JSON).",
     )
-    command.add_argument("--model", metavar="NAME|FILE", required=True, help="a name that `lowresseg models` lists, or a file")
+    command.add_argument(
+        "--model", metavar="NAME|FILE", required=True, help="a name that `lowresseg models` lists, or a file"
+    )
     command.add_argument("--data", metavar="FOLDER", type=Path, required=True, help="data set, or a list of cases")
     command.add_argument("--split", choices=("training", "validation", "test", "all"), default="all")
-    command.add_argument("--splits", metavar="FILE", type=Path, help="a run's splits.json, where not all cases are meant")
+    command.add_argument(
+        "--splits", metavar="FILE", type=Path, help="a run's splits.json, where not all cases are meant"
+    )
     command.add_argument("--fold", metavar="N", type=int, default=0, help="which fold of it, counted from 0")
     command.add_argument("--channel", metavar="N", type=int, help="which channel the model gets, counted from 0")
     command.add_argument("--backend", default="auto", help="auto, native, onnxruntime or numpy")

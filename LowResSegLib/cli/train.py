@@ -18,14 +18,17 @@ def add_train(commands: Any) -> None:
         help="train a network on scans with labelmaps, or on synthetic scans",
         description="Train a network as a YAML file says, on a data set of the Medical Segmentation Decathlon, of "
         "nnU-Net v2 (raw), or of the folders images and labels. The run's folder gets last.ckpt (everything), "
-        "weights.pt (small), scores.jsonl, validation.json (Dice of each case), splits.json and a copy of the YAML file. "
-        "Under torchrun several processes share the work.",
+        "weights.pt (small), scores.jsonl, validation.json (Dice of each case), splits.json and a copy of the YAML "
+        "file. Under torchrun several processes share the work.",
     )
     command.add_argument("config", metavar="CONFIG", type=Path, help="YAML file of the run")
     command.add_argument("--data", metavar="FOLDER", type=Path, required=True, help="data set, or a list of cases")
     command.add_argument("-o", "--output", metavar="FOLDER", type=Path, required=True, help="folder of the run")
     command.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint")
     command.add_argument("--max-minutes", metavar="N", type=float, default=0, help="stop after this time, resumable")
+    command.add_argument("--fold", metavar="N", type=int, help="which fold, in place of the file's")
+    command.add_argument("--teacher", metavar="FILE", type=Path, help="weights.pt of a network to learn from")
+    command.add_argument("--start-from", metavar="FILE", type=Path, help="weights.pt of a network to begin with")
     command.set_defaults(run=_train)
 
 
@@ -57,7 +60,10 @@ def _train(args: argparse.Namespace) -> int:
         raise _missing(error) from error
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes one talks
     try:
-        weights = train(args.config, args.data, args.output, args.resume, args.max_minutes, say if first else _silent)
+        weights = train(
+            args.config, args.data, args.output, args.resume, args.max_minutes, say if first else _silent,
+            teacher=args.teacher, start_from=args.start_from, fold=args.fold,
+        )  # fmt: skip
     except (OSError, ValueError) as error:
         raise InputError(f"The run cannot start: {error}") from error
     if first:

@@ -9,20 +9,14 @@ import numpy as np
 import onnxruntime
 
 from LowResSegLib.engine.onnx_graph import onnx_model
+from LowResSegLib.engine.onnx_session import RunFailed, open_session, run_session
 from LowResSegLib.errors import BackendError
 from LowResSegLib.model import Plan
 
 
 @lru_cache(maxsize=2)  # a warm worker runs the same model again and again
 def _session(plan: Plan, threads: int) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Idle threads shall sleep: the computer has other work, Slicer's window first of all.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    content = onnx_model(plan).SerializeToString()
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return open_session(onnx_model(plan).SerializeToString(), threads, keeps_memory=True)
 
 
 def run(plan: Plan, grid: np.ndarray, threads: int, step: Callable[[float], None]) -> np.ndarray:
@@ -33,11 +27,8 @@ def run(plan: Plan, grid: np.ndarray, threads: int, step: Callable[[float], None
     """
     step(0.0)
     try:
-        (logits,) = _session(plan, threads).run(["logits"], {"image": grid[None, None]})
-    except Exception as error:  # its exceptions have no base class of their own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BackendError(
-            f"ONNX Runtime failed ({reason}); use the backend numpy, which needs less memory."
-        ) from error
+        logits = run_session(_session(plan, threads), "logits", {"image": grid[None, None]}, lambda: step(0.0))
+    except RunFailed as error:
+        raise BackendError(f"ONNX Runtime failed ({error}); use the backend numpy, which needs less memory.") from error
     step(1.0)
-    return np.asarray(logits[0])
+    return logits[0]

@@ -1,8 +1,8 @@
 """Reading and writing model files. A file is data, never code, and is checked whole before it is used.
 
-A model file is a zip of `model.json` and `network.bin`. `network.bin` holds the numbers of the layers in the order
-in which `model.json` describes them (see `packing`). Anything else in the zip, and any number that does not fit,
-is a reason to refuse it.
+A model file is a zip of `model.json` and of the network: `network.bin`, the numbers of a ternary plan's layers in the
+order in which `model.json` describes them (see `packing`), or `network.onnx`, a graph (see `onnx_network`). Anything
+else in the zip, and any number that does not fit, is a reason to refuse it. docs/model_file.md specifies the format.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 from LowResSegLib.errors import InputError, ModelError
+from LowResSegLib.model.onnx_network import MAX_CONTENT, OnnxNetwork
 from LowResSegLib.model.packing import pack, unpack
 from LowResSegLib.model.plan import Plan, check_plan
 from LowResSegLib.sampling import GridSettings, Normalisation
@@ -30,9 +31,12 @@ SUFFIX = ".lowresseg"
 MODALITIES = ("CT", "MR", "PT")  # DICOM's codes
 FORMAT_VERSION = 1
 PASSES = (1, 2, 4)
-_DESCRIPTION, _NETWORK = "model.json", "network.bin"
-_MAX_BYTES = {_DESCRIPTION: 1 << 20, _NETWORK: 8 << 20}
-_MAX_FILE = 16 << 20
+KINDS = ("ternary", "onnx")
+_DESCRIPTION = "model.json"
+NETWORK_FILES = {"ternary": "network.bin", "onnx": "network.onnx"}
+MAX_BYTES = {_DESCRIPTION: 1 << 20, "network.bin": 8 << 20, "network.onnx": MAX_CONTENT}
+MAX_FILE = 80 << 20
+MAX_CLASSES = 255
 # Of others, Python unpacks a whole block before it looks at how much was asked for.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -45,9 +49,9 @@ class Model:
         name: short, as used on the command line.
         labels: of all classes in order, the background (value 0) first.
         grid, normalisation: how a volume is brought to the network.
-        plan: the network.
+        network: a ternary plan, which every engine runs, or an ONNX graph, which ONNX Runtime alone runs.
         card: title, modality, licence, training data, validation, intended use and limits: text or plain values.
-        digest: SHA-256 of `network.bin`; names the exact network in run records.
+        digest: SHA-256 of the network's file; names the exact network in run records.
         passes: how often the network looks at a scan, 1, 2 or 4 (see `inference`).
     """
 
@@ -55,10 +59,22 @@ class Model:
     labels: tuple[Label, ...]
     grid: GridSettings
     normalisation: Normalisation
-    plan: Plan
+    network: Union[Plan, OnnxNetwork]
     card: dict[str, Any]
     digest: str = ""
     passes: int = 1
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS: what the network is."""
+        return "onnx" if isinstance(self.network, OnnxNetwork) else "ternary"
+
+    @property
+    def plan(self) -> Plan:
+        """The network of a ternary model; raises ModelError where the model has an ONNX graph."""
+        if isinstance(self.network, OnnxNetwork):
+            raise ModelError(f"The model {self.name} has an ONNX graph, no plan of ternary layers.")
+        return self.network
 
     @property
     def modality(self) -> str:
@@ -76,7 +92,7 @@ def write_model(path: Path, model: Model) -> None:
         ModelError: the model would be refused when it is read.
         InputError: the file cannot be written.
     """
-    layers, numbers = pack(model.plan.layers)
+    network, numbers = _describe(model.network)
     description = {
         "format": "lowresseg-model",
         "version": FORMAT_VERSION,
@@ -86,21 +102,31 @@ def write_model(path: Path, model: Model) -> None:
         "normalisation": dataclasses.asdict(model.normalisation),
         "reconstruction": {"kind": "linear", "passes": model.passes},
         "network": {
-            "kind": "ternary",
+            "kind": model.kind,
             "sha256": hashlib.sha256(numbers).hexdigest(),
-            "logit_unit": model.plan.logit_unit,
-            "layers": layers,
+            "logit_unit": model.network.logit_unit,
+            **network,
         },
         "card": model.card,
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         # A fixed date makes equal models equal files.
-        for name, content in ((_DESCRIPTION, json.dumps(description, indent=1).encode()), (_NETWORK, numbers)):
+        described = json.dumps(description, indent=1).encode()
+        for name, content in ((_DESCRIPTION, described), (NETWORK_FILES[model.kind], numbers)):
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
     _parse(buffer.getvalue())
     with replacing(path) as temporary:
         temporary.write_bytes(buffer.getvalue())
+
+
+def _describe(network: Union[Plan, OnnxNetwork]) -> tuple[dict[str, Any], bytes]:
+    """What is peculiar to a kind of network in `model.json`, and the content of the network's file."""
+    if isinstance(network, OnnxNetwork):
+        described = {"size_divisor": network.size_divisor, "reach": network.reach, "slices": network.slices}
+        return described, network.content
+    layers, numbers = pack(network.layers)
+    return {"layers": layers}, numbers
 
 
 def read_model(path: Path) -> Model:
@@ -109,11 +135,17 @@ def read_model(path: Path) -> Model:
     Raises:
         ModelError: it is missing, damaged, too new or not a model file; the text names the file and the reason.
     """
+    return read_content(path)[0]
+
+
+def read_content(path: Path) -> tuple[Model, bytes]:
+    """A checked model, and the bytes of its file, so that exactly what was checked can be copied; see `read_model`."""
     path = Path(path)
     try:
-        if path.stat().st_size > _MAX_FILE:
+        if path.stat().st_size > MAX_FILE:
             raise ModelError("It is far larger than any model file.")
-        return _parse(path.read_bytes())
+        content = path.read_bytes()
+        return _parse(content), content
     except OSError as error:
         raise ModelError(f"The model file {path} cannot be read: {error.strerror or error}.") from error
     except ModelError as error:
@@ -122,15 +154,16 @@ def read_model(path: Path) -> Model:
 
 
 def _members(content: bytes) -> dict[str, bytes]:
-    """Both members of the zip, no more bytes of each than a model can have."""
+    """The two members of the zip, no more bytes of each than a model can have."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = archive.infolist()
-            if sorted(entry.filename for entry in entries) != sorted(_MAX_BYTES):
+            names = sorted(entry.filename for entry in entries)
+            if names not in [sorted([_DESCRIPTION, network]) for network in NETWORK_FILES.values()]:
                 raise ModelError("It is a zip archive, but not of a model.")
             members = {}
             for entry in entries:
-                limit = _MAX_BYTES[entry.filename]
+                limit = MAX_BYTES[entry.filename]
                 if entry.compress_type not in _COMPRESSIONS:
                     raise ModelError("It is compressed in a way that model files are not.")
                 with archive.open(entry) as member:
@@ -154,24 +187,24 @@ def _parse(content: bytes) -> Model:
         if version > FORMAT_VERSION:
             raise ModelError(f"It has format version {version}, made for a newer LowResSeg; update LowResSeg.")
         network = description["network"]
-        if network["kind"] != "ternary":
+        if network["kind"] not in KINDS:
             raise ModelError(f"Its network is of the unknown kind {network['kind']!r}; update LowResSeg.")
+        numbers = members.get(NETWORK_FILES[network["kind"]])
+        if numbers is None:
+            raise ModelError("Its network is damaged: it is not of the kind that its description says.")
         passes = description["reconstruction"].get("passes", 1)
         if {**description["reconstruction"], "passes": 1} != {"kind": "linear", "passes": 1} or passes not in PASSES:
             raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
-        digest = hashlib.sha256(members[_NETWORK]).hexdigest()
+        digest = hashlib.sha256(numbers).hexdigest()
         if digest != network["sha256"]:
             raise ModelError("Its network is damaged: the checksum differs.")
-        layers = unpack(network["layers"], members[_NETWORK])
-        check_plan(layers)
         labels = tuple(Label.from_dict(entry) for entry in description["labels"])
-        plan = Plan(layers, float(network["logit_unit"]))
         model = Model(
             name=str(description["name"]),
             labels=labels,
             grid=GridSettings(**description["grid"]),
             normalisation=Normalisation(**description["normalisation"]),
-            plan=plan,
+            network=_network(network, numbers),
             card=dict(description["card"]),
             digest=digest,
             passes=int(passes),
@@ -186,6 +219,16 @@ def _parse(content: bytes) -> Model:
     return model
 
 
+def _network(description: dict[str, Any], numbers: bytes) -> Union[Plan, OnnxNetwork]:
+    """The checked network of a description."""
+    unit = float(description["logit_unit"])
+    if description["kind"] == "onnx":
+        return OnnxNetwork(numbers, unit, description["size_divisor"], description["reach"], description["slices"])
+    layers = unpack(description["layers"], numbers)
+    check_plan(layers)
+    return Plan(layers, unit)
+
+
 def _check(model: Model) -> None:
     """What holds between the parts of a model."""
     for text in itertools.chain.from_iterable(
@@ -193,13 +236,13 @@ def _check(model: Model) -> None:
     ):
         if not text.isprintable() or not 0 < len(text) <= 200:
             raise ModelError("It has a label or a code that cannot be printed.")
-    if [label.value for label in model.labels] != list(range(model.plan.classes)):
+    if [label.value for label in model.labels] != list(range(model.network.classes)):
         raise ModelError("Its labels do not fit the classes of its network.")
-    if model.plan.classes > 255:
-        raise ModelError("It has more than 255 classes.")
-    if not (math.isfinite(model.plan.logit_unit) and model.plan.logit_unit > 0):
+    if model.network.classes > MAX_CLASSES:
+        raise ModelError(f"It has more than {MAX_CLASSES} classes.")
+    if not (math.isfinite(model.network.logit_unit) and model.network.logit_unit > 0):
         raise ModelError("The unit of its logits is not a positive number.")
     if not re.fullmatch(r"\w[\w .-]{0,99}", model.name):
         raise ModelError("Its name is not one of letters, digits, spaces, dots and hyphens.")
-    if model.grid.divisor % model.plan.size_divisor:
+    if model.grid.divisor % model.network.size_divisor:
         raise ModelError("Its grid does not fit its network.")

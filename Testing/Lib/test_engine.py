@@ -104,7 +104,7 @@ def test_unknown_and_missing_backends_are_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_broken_onnx_runtime_is_passed_over_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "available_backends", lambda: ("onnxruntime", "numpy"))
+    monkeypatch.setattr(engine, "available_backends", lambda model=None: ("onnxruntime", "numpy"))
     monkeypatch.setitem(sys.modules, "LowResSegLib.engine.onnx_runtime", None)
     monkeypatch.delattr(engine, "onnx_runtime", raising=False)
     assert engine.choose_backend("auto") == "numpy"

@@ -23,6 +23,16 @@ def test_mutated_model_files_are_refused_with_a_reason_or_run(tmp_path: Path, se
         assert counter["refused"] > 300 and counter["still a model"] > 0
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_mutated_graphs_are_refused_with_a_reason_or_run(tmp_path: Path, seed: int) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    outcomes = fuzz(tmp_path, 800, seed, "onnx")
+    assert set(outcomes) == {"bytes", "description", "numbers", "graph"}
+    assert all(counter["refused"] > 100 for counter in outcomes.values())
+    assert sum(counter["still a model"] for counter in outcomes.values()) > 30
+
+
 @pytest.mark.slow
 def test_a_strange_value_at_any_place_of_the_description_is_refused_or_does_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "mutant.lowresseg"
