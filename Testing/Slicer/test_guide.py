@@ -81,6 +81,12 @@ def test_sentences_of_the_panel_are_quoted_as_they_are() -> None:
         assert sentence in shown, sentence
 
 
+def test_the_limit_for_reviews_is_the_library_s() -> None:
+    from LowResSegLib.confidence import REVIEW_BELOW
+
+    assert f"({REVIEW_BELOW:.0f} % where it does not)" in TEXT
+
+
 def test_links_and_pictures_are_there() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         if target.startswith("#"):

@@ -24,11 +24,36 @@ macro(slicerMacroBuildScriptedModule)
   endforeach()
   add_custom_target(${_MODULE_NAME}Copies ALL DEPENDS ${_copies})
   install(DIRECTORY "${_installed}" DESTINATION "${Slicer_INSTALL_QTSCRIPTEDMODULES_LIB_DIR}")
+  if(BUILD_TESTING AND _MODULE_WITH_GENERIC_TESTS)  # Slicer writes a script of its own that loads the module
+    add_test(NAME py_nomainwindow_${_MODULE_NAME}
+      COMMAND ${Slicer_LAUNCHER_EXECUTABLE} --no-splash --testing --no-main-window --disable-cli-modules)
+  endif()
+endmacro()
+
+# Tests as ctest lists them; it lists the commands of programs that are there, so CMake stands for Slicer.
+set(Slicer_LAUNCHER_EXECUTABLE "${CMAKE_COMMAND}")
+if(BUILD_TESTING)
+  enable_testing()
+endif()
+
+macro(slicer_add_python_test)
+  cmake_parse_arguments(_TEST "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS;SCRIPT_ARGS" ${ARGN})
+  set(_script "${CMAKE_CURRENT_SOURCE_DIR}/${_TEST_SCRIPT}")
+  if(_TEST_UNPARSED_ARGUMENTS OR NOT EXISTS "${_script}")
+    message(FATAL_ERROR "slicer_add_python_test: no such file: ${_TEST_SCRIPT}")
+  endif()
+  get_filename_component(_name "${_TEST_SCRIPT}" NAME_WE)
+  add_test(NAME py_${_TEST_TESTNAME_PREFIX}${_name}
+    COMMAND ${Slicer_LAUNCHER_EXECUTABLE} --no-splash --testing ${_TEST_SLICER_ARGS}
+    --python-script "${_script}" ${_TEST_SCRIPT_ARGS})
 endmacro()
 
 macro(slicer_add_python_unittest)
   cmake_parse_arguments(_TEST "" "SCRIPT;TESTNAME_PREFIX" "SLICER_ARGS" ${ARGN})
-  if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${_TEST_SCRIPT}")
+  if(_TEST_UNPARSED_ARGUMENTS OR NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${_TEST_SCRIPT}")
     message(FATAL_ERROR "slicer_add_python_unittest: no such file: ${_TEST_SCRIPT}")
   endif()
+  get_filename_component(_name "${_TEST_SCRIPT}" NAME_WE)
+  add_test(NAME py_${_TEST_TESTNAME_PREFIX}${_name}
+    COMMAND ${Slicer_LAUNCHER_EXECUTABLE} --no-splash --testing ${_TEST_SLICER_ARGS} --python-code "${_name}")
 endmacro()
