@@ -3,8 +3,8 @@
 From the console: `LowResSegLogic().process(volumeNode)` returns a segmentation node.
 """
 
-import logging
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Optional
 
@@ -28,7 +28,17 @@ if (_CHECKOUT / "LowResSegLib" / "__init__.py").is_file() and str(_CHECKOUT) not
 
 from LowResSegSlicer.logic import LowResSegLogic, LowResSegParameterNode  # noqa: E402  (found through the path above)
 from LowResSegSlicer.nodes import run_record  # noqa: E402
-from LowResSegSlicer.run import Run  # noqa: E402
+from LowResSegSlicer.panel.batch import Batch  # noqa: E402
+from LowResSegSlicer.panel.comparing import Comparing  # noqa: E402
+from LowResSegSlicer.panel.editing import Editing  # noqa: E402
+from LowResSegSlicer.panel.exporting import Exporting  # noqa: E402
+from LowResSegSlicer.panel.models import Models  # noqa: E402
+from LowResSegSlicer.panel.results import Results  # noqa: E402
+from LowResSegSlicer.panel.section import Context, Section  # noqa: E402
+from LowResSegSlicer.panel.segmenting import Segmenting  # noqa: E402
+from LowResSegSlicer.startup import on_startup_completed  # noqa: E402
+
+from LowResSegLib.errors import LowResSegError  # noqa: E402
 
 __all__ = ["LowResSeg", "LowResSegLogic", "LowResSegParameterNode", "LowResSegTest", "LowResSegWidget"]
 
@@ -48,40 +58,54 @@ class LowResSeg(ScriptedLoadableModule):
             " For research use only."
         )
         self.parent.acknowledgementText = _("LowResSeg is open source under the Apache License 2.0.")
+        slicer.app.connect("startupCompleted()", on_startup_completed)  # other modules are there by then
 
 
 class LowResSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel. It starts runs, shows how they go on and what they give; the work is the logic's."""
+    """The panel: sections below each other, each with a controller of its own in LowResSegSlicer/panel."""
 
     def __init__(self, parent: Optional[Any] = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = LowResSegLogic()
-        self._parameterNode: Any = None
+        self.context = Context(self.logic, self.resourcePath, self.refresh)
+        self.sections: list[Section] = []
         self._guiTag: Optional[int] = None
-        self._run: Optional[Run] = None
+        self._refreshing = False
 
     def setup(self) -> None:
         """Build the panel when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
-        panel = slicer.util.loadUI(self.resourcePath("UI/LowResSeg.ui"))
-        self.layout.addWidget(panel)
-        self.ui = slicer.util.childWidgetVariables(panel)
-        panel.setMRMLScene(slicer.mrmlScene)
-        self.ui.modelSelector.addItems(self.logic.models())
-        self.ui.progressBar.hide()
-
-        self.ui.modelSelector.connect("currentTextChanged(QString)", self._onModelChosen)
-        self.ui.segmentButton.connect("clicked(bool)", self._onSegmentButton)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._onSceneStartClose)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._onSceneEndClose)
+        context = self.context
+        self.segmenting = Segmenting(context)
+        self.results, self.editing = Results(context), Editing(context)
+        self.comparing, self.exporting = Comparing(context), Exporting(context)
+        self.batch, self.models = Batch(context, self.segmenting.options), Models(context, self._onModelsChanged)
+        self.sections = [
+            self.segmenting, self.results, self.editing, self.comparing, self.exporting, self.batch, self.models
+        ]  # fmt: skip
+        for section in self.sections:
+            self.layout.addWidget(section.widget)
+        notice = qt.QLabel(_("For research use only. Not for diagnosis or treatment."))
+        notice.wordWrap = True
+        self.layout.addWidget(notice)
+        self.layout.addStretch(1)
+        context.entered = bool(self.parent.isEntered)  # true when the module is reloaded
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._onSceneStartClose)
+        self.addObserver(scene, scene.EndCloseEvent, self._onSceneEndClose)
+        self.addObserver(scene, scene.NodeAddedEvent, self._onSceneChanged)
+        self.addObserver(scene, scene.NodeRemovedEvent, self._onSceneChanged)
         self._initializeParameterNode()
 
     def cleanup(self) -> None:
         """End the run and the worker process when the module is reloaded or Slicer quits."""
         self.logic.close()
+        for section in self.sections:
+            section.close()
         self._setParameterNode(None)
         self.removeObservers()
+        self.sections = []
 
     def onReload(self) -> None:
         """Reload the whole module for developers, not only this file."""
@@ -92,136 +116,101 @@ class LowResSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def enter(self) -> None:
         """Have a parameter node each time the module is opened."""
+        self.context.entered = True
         self._initializeParameterNode()
+        for section in self.sections:
+            section.enter()
+
+    def exit(self) -> None:
+        """Stop editing. What runs goes on, and its result comes into the scene."""
+        self.context.entered = False
+        for section in self.sections:
+            section.exit()
+
+    def refresh(self) -> None:
+        """Make all sections show what is chosen and what runs."""
+        if self._refreshing:  # a section's change of a selector, told again
+            return
+        self._refreshing = True
+        try:
+            for section in self.sections:
+                section.refresh()
+        finally:
+            self._refreshing = False
+
+    def _onModelsChanged(self) -> None:
+        self.models.read()
+        self.segmenting.models.read()
+        self.refresh()
 
     def _onSceneStartClose(self, caller: Any, event: Any) -> None:
-        if self._run is not None:
-            self._run.cancel()
+        for section in self.sections:
+            section.scene_closing()
         self._setParameterNode(None)
 
     def _onSceneEndClose(self, caller: Any, event: Any) -> None:
-        if self.parent.isEntered:
+        if self.context.entered:
             self._initializeParameterNode()
+
+    def _onSceneChanged(self, caller: Any, event: Any) -> None:
+        if self.context.entered and not slicer.mrmlScene.IsBatchProcessing():
+            self.refresh()
 
     def _initializeParameterNode(self) -> None:
         self._setParameterNode(self.logic.getParameterNode())
-        if not self._parameterNode.inputVolume:
+        if not self.context.chosen.inputVolume:
             volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")  # with labelmaps, which are of no use here
             scans = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
             if scans:
-                self._parameterNode.inputVolume = scans[0]
+                self.context.chosen.inputVolume = scans[0]
 
     def _setParameterNode(self, parameterNode: Optional[Any]) -> None:
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
-        self._parameterNode = parameterNode
+        if self.context.chosen is not None:
+            self.context.chosen.disconnectGui(self._guiTag)
+            self.removeObserver(self.context.chosen, vtk.vtkCommand.ModifiedEvent, self._onParameterNode)
+        self.context.chosen = parameterNode
+        self.context.result = None
         if parameterNode is not None:
-            # The widgets that the .ui file binds by SlicerParameterName; connectGui would find them too, but in
+            # The widgets that the .ui files bind by SlicerParameterName; connectGui would find them too, but in
             # Slicer 5.6 it gives no tag to disconnect with.
-            named = ((widget.property("SlicerParameterName"), widget) for widget in vars(self.ui).values())
-            bound = {parameter: widget for parameter, widget in named if parameter}
-            self._guiTag = parameterNode.connectParametersToGui(bound)
-            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
-        self._refresh()
+            widgets = [widget for section in self.sections for widget in vars(section.ui).values()]
+            named = ((widget.property("SlicerParameterName"), widget) for widget in widgets)
+            self._guiTag = parameterNode.connectParametersToGui({name: widget for name, widget in named if name})
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self._onParameterNode)
+        self.refresh()
 
-    def _onModelChosen(self, name: str) -> None:
-        if self._parameterNode is not None and name:
-            self._parameterNode.model = name
-
-    def _onSegmentButton(self, checked: bool = False) -> None:
-        if self._run is not None:
-            self._run.cancel()
-            return
-        chosen = self._parameterNode
-        self.ui.progressBar.value = 0
-        self.ui.statusLabel.text = _("Starting")
-        try:
-            self._run = self.logic.process(
-                chosen.inputVolume,
-                chosen.model,
-                chosen.outputSegmentation,
-                wait=False,
-                progress=self._showProgress,
-                finished=self._onFinished,
-            )
-        except Exception as error:
-            self._showError(error)
-        self._refresh()
-
-    def _showProgress(self, step: str, fraction: float) -> None:
-        steps = {
-            "model": _("Reading the model"),
-            "sampling": _("Resampling the volume"),
-            "network": _("Running the network"),
-            "reconstruction": _("Restoring the labels at full resolution"),
-        }
-        self.ui.progressBar.value = round(100 * fraction)
-        self.ui.statusLabel.text = steps.get(step, self.ui.statusLabel.text)
-
-    def _onFinished(self, run: Run) -> None:
-        self._run = None
-        if run.error is not None:
-            self._showError(run.error)
-        elif run.cancelled:
-            self.ui.statusLabel.text = _("Cancelled; the scene is unchanged.")
-        else:
-            record = run_record(run.segmentation) or {}
-            done = _("Done in {seconds:.1f} seconds.").format(seconds=record["seconds"]["total"])
-            self.ui.statusLabel.text = " ".join([done, *record["warnings"]])
-            if self._parameterNode is not None:
-                self._parameterNode.outputSegmentation = run.segmentation
-        self._refresh()
-
-    def _showError(self, error: Exception) -> None:
-        logging.error("LowResSeg: %s", error)
-        self.ui.statusLabel.text = str(error)
-
-    def _refresh(self, caller: Optional[Any] = None, event: Optional[Any] = None) -> None:
-        """Make the panel show what is chosen and whether something runs."""
-        chosen = self._parameterNode
-        button = self.ui.segmentButton
-        self.ui.progressBar.visible = self._run is not None
-        # A model that is not installed here leaves the selector empty, so that any other can be chosen.
-        position = self.ui.modelSelector.findText(chosen.model) if chosen is not None else -1
-        self.ui.modelSelector.setCurrentIndex(position)
-        button.text = _("Segment") if self._run is None else _("Cancel")
-        button.enabled = self._run is not None or (position >= 0 and chosen.inputVolume is not None)
-        button.toolTip = (
-            _("Segment the chosen volume.") if button.enabled else _("Choose an input volume and an installed model.")
-        )
-        self._showVolumes(chosen.outputSegmentation if chosen is not None else None)
-
-    def _showVolumes(self, segmentation: Optional[Any]) -> None:
-        labels = (run_record(segmentation) or {}).get("labels", [])
-        table = self.ui.volumesTable
-        table.setRowCount(len(labels))
-        for row, label in enumerate(labels):
-            table.setItem(row, 0, qt.QTableWidgetItem(str(label["name"])))
-            table.setItem(row, 1, qt.QTableWidgetItem("{:.1f}".format(label["volume_ml"])))
+    def _onParameterNode(self, caller: Any, event: Any) -> None:
+        self.refresh()
 
 
 class LowResSegTest(ScriptedLoadableModuleTest):
-    """Self test, run by Slicer's "Reload and Test" and by ctest."""
+    """Self test, run by Slicer's "Reload and Test" and by ctest; it needs no window and no layout."""
 
     def setUp(self) -> None:
-        """Begin with an empty scene."""
+        """Begin with a scene that has nothing but a made-up head, of voxels of 4 mm."""
         slicer.mrmlScene.Clear()
+        z, y, x = np.mgrid[-1:1:20j, -1:1:24j, -1:1:22j]
+        head = np.sqrt((z / 0.8) ** 2 + (y / 0.9) ** 2 + (x / 0.7) ** 2)
+        self.volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Head")
+        self.volume.SetSpacing(4.0, 4.0, 4.0)
+        slicer.util.updateVolumeFromArray(self.volume, np.where(head < 1, 900 - 500 * head, 0).astype(np.int16))
+        self.logic = LowResSegLogic()
+
+    def tearDown(self) -> None:
+        """End the worker process, where one was started."""
+        self.logic.close()
 
     def runTest(self) -> None:
         """Run all tests."""
-        self.setUp()
-        self.test_segments_a_volume()
+        for name in sorted(name for name in dir(self) if name.startswith("test_")):
+            self.setUp()
+            getattr(self, name)()
+            self.tearDown()
+        self.delayDisplay("Test passed")
 
     def test_segments_a_volume(self) -> None:
-        """A made-up head in; out comes a segment for each structure of the model, with the volume that is stated."""
-        z, y, x = np.mgrid[-1:1:20j, -1:1:24j, -1:1:22j]
-        head = np.sqrt((z / 0.8) ** 2 + (y / 0.9) ** 2 + (x / 0.7) ** 2)
-        volume = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Head")
-        volume.SetSpacing(4.0, 4.0, 4.0)
-        slicer.util.updateVolumeFromArray(volume, np.where(head < 1, 900 - 500 * head, 0).astype(np.int16))
-
-        segmentation = LowResSegLogic().process(volume)
+        """Out comes a segment for each structure of the model, with the volume that is stated."""
+        segmentation = self.logic.process(self.volume)
 
         segments = segmentation.GetSegmentation()
         labels = (run_record(segmentation) or {})["labels"]
@@ -229,9 +218,47 @@ class LowResSegTest(ScriptedLoadableModuleTest):
         self.assertEqual(segments.GetNumberOfSegments(), len(labels))
         for identifier, label in zip(segments.GetSegmentIDs(), labels):
             self.assertEqual(segments.GetSegment(identifier).GetName(), label["name"])
-            voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identifier, volume).sum()
+            voxels = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, identifier, self.volume).sum()
             self.assertAlmostEqual(voxels * 4.0**3 / 1000, label["volume_ml"], places=3)
-        self.assertEqual(
-            segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole()).GetID(), volume.GetID()
-        )
-        self.delayDisplay("Test passed")
+        reference = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+        self.assertEqual(reference.GetID(), self.volume.GetID())
+
+    def test_gives_a_labelmap_with_colours(self) -> None:
+        """The labelmap has the labels of the segmentation, and a colour table with their names."""
+        labelmap = self.logic.process(self.volume, output="labelmap", passes=1)
+
+        array, table = slicer.util.arrayFromVolume(labelmap), labelmap.GetDisplayNode().GetColorNode()
+        for label in (run_record(labelmap) or {})["labels"]:
+            self.assertEqual(table.GetColorName(label["value"]), label["name"])
+            voxels = int((array == label["value"]).sum())
+            self.assertAlmostEqual(voxels * 4.0**3 / 1000, label["volume_ml"], places=3)
+
+    def test_compares_two_results(self) -> None:
+        """A result is like itself as a labelmap: Dice 1, no distance, and a row of a table for each structure."""
+        segmentation = self.logic.process(self.volume, passes=1)
+        labelmap = self.logic.export_labelmap(segmentation)
+
+        result = self.logic.compare(segmentation, labelmap)
+        rows = [row for row in result.comparison.rows if row.dice is not None]
+        self.assertGreater(len(rows), 0)
+        self.assertEqual({(row.dice, row.hd95_mm) for row in rows}, {(1.0, 0.0)})
+        self.assertEqual(result.table.GetNumberOfRows(), len(result.comparison.rows))
+
+    def test_restores_the_network_s_result(self) -> None:
+        """What was erased comes back."""
+        segmentation = self.logic.process(self.volume, keep_original=True, passes=1)
+        segments = segmentation.GetSegmentation()
+        count = segments.GetNumberOfSegments()
+        segments.RemoveSegment(segments.GetNthSegmentID(0))
+        self.logic.restore(segmentation)
+        self.assertEqual(segmentation.GetSegmentation().GetNumberOfSegments(), count)
+
+    def test_exports_files(self) -> None:
+        """All files are written; a second time they are not written over."""
+        segmentation = self.logic.process(self.volume, passes=1)
+        with tempfile.TemporaryDirectory() as folder:
+            files = self.logic.export(segmentation, folder)
+            self.assertEqual(len(files), 4)
+            self.assertTrue(all(file.stat().st_size > 0 for file in files))
+            with self.assertRaises(LowResSegError):
+                self.logic.export(segmentation, folder)

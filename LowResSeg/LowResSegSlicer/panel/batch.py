@@ -1,0 +1,215 @@
+"""Section "Batch": many scans, one after the other, with the model and the options chosen above."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Optional
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from LowResSegSlicer.confidence import CONFIDENCE_ROLE
+from LowResSegSlicer.panel import settings, words
+from LowResSegSlicer.panel.section import Context, Section, say, sentence
+
+_ROW = 22  # height in pixels
+_SCENE, _FOLDER = 0, 1  # as they are listed
+
+
+class Batch(Section):
+    """A table of cases, each with its status."""
+
+    ui_file = "Batch.ui"
+
+    def __init__(self, context: Context, options: Callable[[], dict[str, Any]]) -> None:
+        """Wire the widgets.
+
+        Args:
+            context: of the panel.
+            options: gives the options that are chosen for a run.
+        """
+        Section.__init__(self, context)
+        self._options = options
+        self._cases: list[Any] = []
+        self._unchecked: set[Any] = set()  # sources that shall be left out
+        self._began = 0.0
+        self._problem = ""
+        self._filling = False
+        header = self.ui.batchTable.horizontalHeader()
+        for column in (0, 1):
+            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
+        header.setSectionResizeMode(2, qt.QHeaderView.Stretch)
+        self.ui.batchTable.setFixedHeight(6 * _ROW)
+        self.ui.batchFolder.currentPath = settings.text("batchFolder")
+        self.ui.batchOutput.currentPath = settings.text("batchOutput")
+        self.ui.batchSection.connect("contentsCollapsed(bool)", self.on_collapsed)
+        self.ui.batchSourceSelector.connect("activated(int)", self._on_source)
+        self.ui.batchFolder.connect("currentPathChanged(QString)", self._on_source)
+        self.ui.batchOutput.connect("currentPathChanged(QString)", self._on_output)
+        self.ui.batchTable.connect("itemChanged(QTableWidgetItem*)", self._on_item)
+        self.ui.batchButton.connect("clicked(bool)", self._on_batch)
+
+    def refresh(self) -> None:
+        """Show the cases, and whether they can be begun."""
+        folder = self.ui.batchSourceSelector.currentIndex == _FOLDER
+        for widget in (self.ui.batchFolderLabel, self.ui.batchFolder, self.ui.batchOutputLabel, self.ui.batchOutput):
+            widget.visible = folder
+        if not self.ui.batchSection.collapsed and not self.runs:
+            self._list_again()
+        button = self.ui.batchButton
+        button.text = _("Cancel") if self.runs else _("Segment all")
+        count = len(self._wanted())
+        button.enabled = self.runs or (count > 0 and self.context.run is None)
+        if not self.runs and count:
+            button.text = _("Segment {count} scans").format(count=count) if count > 1 else _("Segment 1 scan")
+        self.ui.batchProgressBar.visible = self.runs
+
+    def scene_closing(self) -> None:
+        """End the batch: its nodes go away. Files could go on, but not without the panel that shows them."""
+        if self.runs:
+            self.context.run.cancel()
+        self._cases = [case for case in self._cases if case.is_file]
+        self._unchecked.clear()
+        self._show_cases()
+
+    def _on_source(self) -> None:
+        settings.remember("batchFolder", self.ui.batchFolder.currentPath)
+        self._cases = []
+        self.context.refresh()
+
+    def _on_output(self) -> None:
+        settings.remember("batchOutput", self.ui.batchOutput.currentPath)
+
+    def _list_again(self) -> None:
+        """List the cases where others are there than before; the status of those of before stays."""
+        try:
+            cases = self._found()
+            self._problem = ""
+        except Exception as error:
+            cases, self._problem = [], sentence(error)
+            say(self.ui.batchMessage, self._problem)
+        if [case.source for case in cases] != [case.source for case in self._cases]:
+            self._cases = cases
+            say(self.ui.batchMessage, self._problem)
+        self._show_cases()
+
+    def _found(self) -> list[Any]:
+        logic = self.context.logic
+        if self.ui.batchSourceSelector.currentIndex == _SCENE:
+            return list(logic.batch_cases_from_nodes(_scans()))
+        folder = self.ui.batchFolder.currentPath
+        return list(logic.batch_cases_from_folder(folder)) if folder else []
+
+    def _wanted(self) -> list[Any]:
+        return [case for case in self._cases if case.source not in self._unchecked]
+
+    def _show_cases(self) -> None:
+        self._filling = True
+        table = self.ui.batchTable
+        table.setRowCount(len(self._cases))
+        for number, case in enumerate(self._cases):
+            item = qt.QTableWidgetItem(case.name)
+            item.setFlags(qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+            item.setCheckState(qt.Qt.Unchecked if case.source in self._unchecked else qt.Qt.Checked)
+            table.setItem(number, 0, item)
+            table.setRowHeight(number, _ROW)
+            self._show_status(number, case)
+        self._filling = False
+
+    def _show_status(self, number: int, case: Any) -> None:
+        status = _status_text(case)
+        for column, text in ((1, status), (2, case.message)):
+            item = self.ui.batchTable.item(number, column)
+            if item is None:
+                item = qt.QTableWidgetItem()
+                item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+                self.ui.batchTable.setItem(number, column, item)
+            item.setText(text)
+            item.setToolTip(case.message)
+
+    def _on_item(self, item: Any) -> None:
+        if self._filling or item.column() != 0:
+            return
+        source = self._cases[item.row()].source
+        if item.checkState() == qt.Qt.Checked:
+            self._unchecked.discard(source)
+        else:
+            self._unchecked.add(source)
+        self.context.refresh()
+
+    def _on_batch(self, checked: bool = False) -> None:
+        if self.runs:
+            self.context.run.cancel()
+            return
+        options = self._options()
+        folder: Optional[str] = None
+        if self.ui.batchSourceSelector.currentIndex == _FOLDER:
+            folder = self.ui.batchOutput.currentPath or None
+        self._began = time.monotonic()
+        self.ui.batchProgressBar.value = 0
+        say(self.ui.batchMessage, words.progress_text("", 0, 0))
+        try:
+            run = self.context.logic.batch(
+                self._wanted(),
+                folder,
+                model=self.context.chosen.model,
+                changed=self._on_changed,
+                finished=self._on_finished,
+                **options,
+            )
+        except Exception as error:
+            say(self.ui.batchMessage, sentence(error))
+        else:
+            self.started(run)
+        self.context.refresh()
+
+    def _on_changed(self, case: Any) -> None:
+        if case in self._cases:
+            self._filling = True
+            self._show_status(self._cases.index(case), case)
+            self._filling = False
+        wanted = self._wanted()
+        over = [each for each in wanted if each.status not in ("waiting", "running")]
+        fraction = sum(1.0 if each in over else each.fraction for each in wanted) / max(1, len(wanted))
+        self.ui.batchProgressBar.value = round(100 * fraction)
+        step = _("{done} of {count} scans done").format(done=len(over), count=len(wanted))
+        say(self.ui.batchMessage, words.progress_text(step, fraction, time.monotonic() - self._began))
+
+    def _on_finished(self, run: Any) -> None:
+        self.ended()
+        done = [case for case in run.cases if case.status == "done"]
+        failed = [case for case in run.cases if case.status == "failed"]
+        text = _("{done} of {count} scans were segmented.").format(done=len(done), count=len(run.cases))
+        if failed:
+            text += " " + _("{count} failed; the table says why.").format(count=len(failed))
+        if run.cancelled:
+            text += " " + _("The rest was cancelled.")
+        say(self.ui.batchMessage, text)
+        self.context.refresh()
+
+
+def _scans() -> list[Any]:
+    """The volumes of the scene that may be scans: no labelmaps, no confidence maps, nothing hidden."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    results = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    results += slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")
+    maps = {node.GetNodeReferenceID(CONFIDENCE_ROLE) for node in results}
+    return [
+        node
+        for node in nodes
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        and not node.GetHideFromEditors()
+        and node.GetID() not in maps
+    ]
+
+
+def _status_text(case: Any) -> str:
+    if case.status == "running":
+        return _("running, {percent} %").format(percent=round(100 * case.fraction))
+    return {
+        "waiting": _("waiting"),
+        "done": _("done"),
+        "failed": _("failed"),
+        "cancelled": _("cancelled"),
+    }.get(case.status, case.status)
