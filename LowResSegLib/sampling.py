@@ -110,18 +110,21 @@ class Normalisation:
 
     def apply(self, image: np.ndarray, threads: Optional[int] = None) -> np.ndarray:
         """Integers 0 to 127 (uint8) of a float32 array; raises InputError where all its values are the same."""
-        if self.kind == "window":
-            low, scale = np.float32(self.low), np.float32(127.0 / (self.high - self.low))
-        else:
-            low, high = ranked(image, [_rank(self.low, image.size), _rank(self.high, image.size)], threads)
-            above = int(np.count_nonzero(image > low + np.float32(self.threshold) * (high - low)))
-            wanted = image.size - above + _rank(self.reference, above)  # of the foreground, which sorting puts last
-            reference = ranked(image, [wanted], threads)[0] if above else low
-            # Resampling rounds, so a constant image has a range of a few units in the last place.
-            if not reference - low > 1e-5 * max(abs(reference), abs(low)):
-                raise InputError("The image has nearly the same value everywhere; there is nothing to segment.")
-            scale = np.float32(self.level) / (reference - low)
+        low, scale = self.line(image, threads)
         return np.clip(np.rint((image - low) * scale), 0, 127).astype(np.uint8)
+
+    def line(self, image: np.ndarray, threads: Optional[int] = None) -> tuple[np.float32, np.float32]:
+        """The intensity that becomes 0, and levels per unit of intensity; raises InputError as `apply`."""
+        if self.kind == "window":
+            return np.float32(self.low), np.float32(127.0 / (self.high - self.low))
+        low, high = ranked(image, [_rank(self.low, image.size), _rank(self.high, image.size)], threads)
+        above = int(np.count_nonzero(image > low + np.float32(self.threshold) * (high - low)))
+        wanted = image.size - above + _rank(self.reference, above)  # of the foreground, which sorting puts last
+        reference = ranked(image, [wanted], threads)[0] if above else low
+        # Resampling rounds, so a constant image has a range of a few units in the last place.
+        if not reference - low > 1e-5 * max(abs(reference), abs(low)):
+            raise InputError("The image has nearly the same value everywhere; there is nothing to segment.")
+        return low, np.float32(self.level) / (reference - low)
 
 
 def _rank(percent: float, count: int) -> int:

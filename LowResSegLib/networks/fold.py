@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Union
 
 import numpy as np
 import torch
@@ -14,41 +15,77 @@ from LowResSegLib.model.plan import MAX_INTENSITY, MAX_LOGIT
 from LowResSegLib.networks.ternary import (
     ACTIVATION_THRESHOLD,
     INTENSITY_SCALE,
+    IntegerConv2d,
     IntegerConv3d,
-    integer_weights,
-    ternary_weights,
 )
-from LowResSegLib.networks.unet import UNet
+from LowResSegLib.networks.trunk import Network, Trunk
+
+FOLDABLE = ("ternary", "ternary_soft")
 
 
-def fold(network: UNet) -> Plan:
-    """The plan of a ternary network: batch norm and ternarisation become two integer thresholds a channel."""
-    if not network.ternary:
-        raise ValueError("Only a ternary network can be folded.")
-    layers = [Layer("image", (), 1)]
+def fold(network: Union[Trunk, Network]) -> Plan:
+    """The plan of a ternary network: batch norm and ternarisation become two integer thresholds a channel.
 
-    def add(layer: Layer) -> int:
-        layers.append(layer)
-        return len(layers) - 1
+    A 2-D network becomes a plan of slices: kernels of depth 1, and pooling along y and x alone. If it has 3 or 5
+    inputs, they are the neighbouring slices of a volume, of which the middle one gets the logits.
 
-    skips: list[int] = []
-    current = 0
-    encoder: Any = network.encoder
-    for level, blocks in enumerate(encoder):
-        if level:
-            current = add(Layer("max_pool", (current,), layers[current].channels, factor=(2, 2, 2)))
-        for block in blocks:
-            current = add(_fold_block(block, current))
-        skips.append(current)
-    for level in reversed(range(len(network.decoder))):
-        current = add(Layer("upsample", (current,), layers[current].channels, factor=(2, 2, 2)))
-        joined = (skips[level], current)
-        current = add(Layer("concatenate", joined, sum(layers[i].channels for i in joined)))
-        current = add(_fold_block(network.decoder[level], current))
-    logits, unit = _fold_logits(network.last, current)
-    add(logits)
-    check_plan(layers)
-    return Plan(tuple(layers), unit)
+    Raises:
+        ValueError: the network has values that no plan holds (it is not ternary, or pools or joins in another way).
+    """
+    trunk = network.trunk if isinstance(network, Network) else network
+    settings = trunk.settings
+    if settings.precision not in FOLDABLE:
+        raise ValueError(f"Only a ternary network can be folded; the precision of this one is {settings.precision}.")
+    if settings.inputs not in ((1,) if settings.dimensions == 3 else (1, 3, 5)):
+        raise ValueError(
+            f"A network of {settings.inputs} inputs cannot be folded: a plan reads one image, or 3 or 5 slices."
+        )
+    steps = PlanSteps(settings.dimensions)
+    try:
+        current = trunk.walk(steps, 0)
+    except NotImplementedError as error:
+        raise ValueError(f"This network cannot be folded: {error}") from error
+    logits, unit = _fold_logits(trunk.last, current)
+    steps.add(logits)
+    check_plan(steps.layers)
+    return Plan(tuple(steps.layers), unit)
+
+
+class PlanSteps:
+    """The steps of `trunk.TorchSteps` on a growing list of layers; a value is the position of its layer."""
+
+    def __init__(self, dimensions: int) -> None:
+        self.layers = [Layer("image", (), 1)]
+        self.factor = (2, 2, 2) if dimensions == 3 else (1, 2, 2)
+
+    def add(self, layer: Layer) -> int:
+        """Append a layer and return its position."""
+        self.layers.append(layer)
+        return len(self.layers) - 1
+
+    def block(self, block: nn.Module, value: int) -> int:
+        """Convolution, batch norm and ternary activation."""
+        return self.add(_fold_block(block, value))
+
+    def max_pool(self, value: int) -> int:
+        """Half the size on each spatial axis of the network."""
+        return self.add(Layer("max_pool", (value,), self.layers[value].channels, factor=self.factor))
+
+    def upsample(self, value: int) -> int:
+        """Twice the size on each spatial axis of the network, by repetition."""
+        return self.add(Layer("upsample", (value,), self.layers[value].channels, factor=self.factor))
+
+    def concatenate(self, values: Sequence[int]) -> int:
+        """Join channels."""
+        channels = sum(self.layers[value].channels for value in values)
+        return self.add(Layer("concatenate", tuple(values), channels))
+
+
+def _deep(weights: np.ndarray, first: bool = False) -> np.ndarray:
+    """Weights (out, in, z, y, x) of a convolution in 2-D or 3-D; slices that the first layer reads lie along z."""
+    if weights.ndim == 5:
+        return weights
+    return weights[:, None] if first else weights[:, :, None]
 
 
 def _fold_block(block: Any, source: int) -> Layer:
@@ -58,10 +95,13 @@ def _fold_block(block: Any, source: int) -> Layer:
     y < -0.5. A channel with g < 0 has its weights negated, so that larger sums always mean larger outputs.
     """
     convolution, norm, _ = block
-    first = isinstance(convolution, IntegerConv3d)
-    levels, scale = (integer_weights if first else ternary_weights)(convolution.weight.detach().double())
-    weights = levels.numpy().astype(np.int64)
-    scales = scale.flatten().numpy() / (INTENSITY_SCALE if first else 1.0)
+    first = isinstance(convolution, (IntegerConv2d, IntegerConv3d))
+    if any(margin != edge // 2 for margin, edge in zip(convolution.padding, convolution.kernel_size)):
+        raise ValueError("A network whose convolutions do not keep the size cannot be folded.")
+    # The form that was trained quantises in single precision; in double a weight beside a limit could fall elsewhere.
+    levels, scale = convolution.quantise(convolution.weight.detach())
+    weights = _deep(levels.numpy().astype(np.int64), first)
+    scales = scale.flatten().double().numpy() / (INTENSITY_SCALE if first else 1.0)
     gain = (norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)).numpy()
     shift = (norm.bias.detach().double() - torch.from_numpy(gain) * norm.running_mean.double()).numpy()
     slope = gain * scales  # y = slope * sum + shift
@@ -88,7 +128,7 @@ def _fold_block(block: Any, source: int) -> Layer:
 
 def _fold_logits(last: Any, source: int) -> tuple[Layer, float]:
     """The last layer in integers of one unit, as fine as the bound on logits allows."""
-    weight = last.weight.detach().double().numpy()
+    weight = _deep(last.weight.detach().double().numpy())
     bias = last.bias.detach().double().numpy()
     terms = weight[0].size + 1
     reach = (np.abs(weight).reshape(len(weight), -1).sum(1) + np.abs(bias)).max()

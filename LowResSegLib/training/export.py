@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import torch
@@ -19,7 +19,12 @@ from LowResSegLib.training.yaml_files import read_yaml
 from LowResSegLib.volume import Label, replacing
 
 
-def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
+def holds_cases(checkpoint: Path) -> bool:
+    """Whether a small checkpoint is of a run on cases (see `case_export`), not of one on synthetic scans."""
+    return "shape" in load_small(checkpoint)
+
+
+def export(checkpoint: Path, card_file: Path, output: Path, onnx_file: Optional[Path] = None) -> Model:
     """Fold a ternary network, write it as a model file and check the file against the folded network.
 
     Args:
@@ -27,6 +32,7 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
         card_file: YAML with `name`, `labels` (path of the label table, relative to the card), `grid`,
             `normalisation`, `card`, and `passes` if it is not 1.
         output: path of the model file.
+        onnx_file: also write the plan as a quantised ONNX graph.
 
     Raises:
         InputError: the card or the checkpoint cannot be used.
@@ -51,11 +57,16 @@ def export(checkpoint: Path, card_file: Path, output: Path) -> Model:
     model = Model(description["name"], labels, grid_settings, normalisation, plan, description["card"], passes=passes)
     with replacing(output) as temporary:  # a model that does not pass leaves the one of before
         write_model(temporary, model)
-        _check(read_model(temporary), plan)
+        check_export(read_model(temporary), plan)
+    if onnx_file is not None:
+        from LowResSegLib.engine.onnx_graph import onnx_model
+
+        with replacing(onnx_file) as temporary:
+            temporary.write_bytes(onnx_model(plan).SerializeToString())
     return read_model(output)
 
 
-def _check(written: Model, plan: Plan) -> None:
+def check_export(written: Model, plan: Plan) -> None:
     """Raise ValueError unless a model gives the logits of the folded network, with every engine that is here."""
     edge = 2 * plan.size_divisor
     grid = np.random.default_rng(0).integers(0, 128, (edge, edge, edge)).astype(np.uint8)

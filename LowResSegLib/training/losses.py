@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Optional
 
 import torch
 from torch import Tensor
@@ -47,3 +48,11 @@ def distillation_loss(logits: Tensor, teacher: Tensor, temperature: float = 2.0)
     teacher_log = functional.log_softmax(teacher / temperature, 1)
     divergence = (teacher_log.exp() * (teacher_log - student_log)).sum(1)
     return divergence.mean() * temperature**2
+
+
+def soft_cross_entropy(logits: Tensor, shares: Tensor, weights: Optional[Tensor] = None) -> Tensor:
+    """Cross-entropy of class logits against shares of classes, both (batch, classes, *size)."""
+    terms = -shares * functional.log_softmax(logits, 1)
+    if weights is not None:
+        terms = terms * weights.view(1, -1, *[1] * (logits.ndim - 2))
+    return terms.sum(1).mean()

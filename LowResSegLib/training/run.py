@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import datetime
+import dataclasses
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 import lightning
 import numpy as np
@@ -17,13 +17,18 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
+from LowResSegLib.errors import InputError
 from LowResSegLib.networks.unet import UNet
+from LowResSegLib.training.case_run import copy_config, train_on_cases
 from LowResSegLib.training.checkpoint import load_small, load_state, network_of, save_small
 from LowResSegLib.training.config import TrainingConfig
+from LowResSegLib.training.deadline import deadline
 from LowResSegLib.training.labels import LabelTable
+from LowResSegLib.training.run_config import RunConfig
 from LowResSegLib.training.statistics import re_estimate_statistics
 from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
 from LowResSegLib.training.task import SegmentationTask, steps_of
+from LowResSegLib.training.yaml_files import read_yaml
 
 
 class SmallCheckpoint(Callback):
@@ -71,7 +76,6 @@ def _trainer(config: TrainingConfig, output: Path, steps: int, max_minutes: floa
     """Lightning's loop over so many steps, with both kinds of checkpoints in the output folder."""
     return lightning.Trainer(
         max_steps=steps,
-        max_time=datetime.timedelta(minutes=max_minutes) if max_minutes else None,
         precision="bf16-mixed" if config.mixed_precision else "32-true",
         val_check_interval=config.validate_every,
         check_val_every_n_epoch=None,
@@ -81,6 +85,7 @@ def _trainer(config: TrainingConfig, output: Path, steps: int, max_minutes: floa
         logger=False,
         gradient_clip_val=5.0,
         callbacks=[
+            *deadline(max_minutes),
             SmallCheckpoint(output),
             ModelCheckpoint(
                 output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False
@@ -91,7 +96,56 @@ def _trainer(config: TrainingConfig, output: Path, steps: int, max_minutes: floa
     )
 
 
-def train(config_file: Path, data: Path, output: Path, resume: bool = False, max_minutes: float = 0) -> Path:
+def train(
+    config_file: Union[str, Path],
+    data: Union[str, Path],
+    output: Union[str, Path],
+    resume: bool = False,
+    max_minutes: float = 0,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    teacher: Optional[Union[str, Path]] = None,
+    start_from: Optional[Union[str, Path]] = None,
+    fold: Optional[int] = None,
+) -> Path:
+    """Train a network as a YAML file says; returns the path of the small checkpoint (weights.pt).
+
+    A file with `data` is of a run on cases with labelmaps (`RunConfig`), one without of a run on synthetic scans
+    (`TrainingConfig`).
+
+    Args:
+        config_file: is copied into the output folder.
+        data: the data set, or for synthetic scans the folder of label maps and contrast priors.
+        output: folder of the run.
+        resume: go on from the output folder's last checkpoint.
+        max_minutes: stop after this time (0: never), ready to be resumed.
+        say: told what is being done, in sentences.
+        teacher: small checkpoint, in place of the file's (of a run on cases, as the next two).
+        start_from: small checkpoint, in place of the file's.
+        fold: in place of the file's.
+
+    Raises:
+        InputError: the configuration or the data cannot be used; told before training.
+    """
+    config_file, data, output = Path(config_file), Path(data), Path(output)
+    if "data" not in read_yaml(config_file, dict):
+        if (teacher, start_from, fold) != (None, None, None):
+            raise InputError("A run on synthetic scans has its teacher and its start in the file, and no folds.")
+        return train_on_synthetic_scans(config_file, data, output, resume, max_minutes)
+    config = RunConfig.read(config_file)
+    if teacher is not None:
+        config = dataclasses.replace(config, teacher=Path(teacher))
+    if start_from is not None:
+        config = dataclasses.replace(config, start_from=Path(start_from))
+    if fold is not None:
+        config = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
+    copy_config(config_file, output)
+    return train_on_cases(config, data, output, resume, max_minutes, say)
+
+
+def train_on_synthetic_scans(
+    config_file: Path, data: Path, output: Path, resume: bool = False, max_minutes: float = 0
+) -> Path:
     """Train a network on synthetic scans; returns the path of the small checkpoint.
 
     Args:

@@ -1,0 +1,360 @@
+"""Runs on cases: the network sees what is deployed; runs learn, resume, are shared by processes, and exported."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed; it is needed for training only")
+pytest.importorskip("lightning", reason="lightning is not installed; it is needed for training only")
+pytest.importorskip("monai", reason="monai is not installed; it is needed for training only")
+
+import case_sets  # noqa: E402
+from case_sets import write_run  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+import LowResSegLib  # noqa: E402
+from LowResSegLib.cli import main  # noqa: E402
+from LowResSegLib.errors import InputError  # noqa: E402
+from LowResSegLib.sampling import GridSettings, Normalisation, sample  # noqa: E402
+from LowResSegLib.training.case_checkpoint import load_segmenter, save_segmenter, start_from  # noqa: E402
+from LowResSegLib.training.cases import Cases, labels_of  # noqa: E402
+from LowResSegLib.training.checkpoint import load_small  # noqa: E402
+from LowResSegLib.training.datasets import find_dataset  # noqa: E402
+from LowResSegLib.training.evaluation import dice_by_label  # noqa: E402
+from LowResSegLib.training.labelled import read_labelled  # noqa: E402
+from LowResSegLib.training.level_losses import LevelLoss  # noqa: E402
+from LowResSegLib.training.lowering import lower_image, shares_at  # noqa: E402
+from LowResSegLib.training.run_config import DataSettings, LossSettings, RunConfig  # noqa: E402
+from LowResSegLib.training.samples import Samples, stack_at  # noqa: E402
+from LowResSegLib.training.segmenter import Segmenter, Shape  # noqa: E402
+from LowResSegLib.volume import Volume  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's advice
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return case_sets.msd(tmp_path_factory.mktemp("msd"))
+
+
+def test_the_trainings_grid_is_the_deployed_one(data: Path) -> None:
+    """Also where the scan ends inside a low-resolution voxel, and beyond."""
+    settings = DataSettings(3, 2, (16, 24, 16))
+    dataset = find_dataset(data)
+    cases = Cases(dataset, labels_of(dataset, {}), settings)
+    for cut in (0, 1, 2, 3):
+        volumes, label = read_labelled(dataset.cases[0])
+        shorter = Volume(volumes[0].array[: 12 - cut, : 19 - cut], (1.0, 1.0, 1.0))
+        low = sample(shorter, GridSettings(2.0, "RAS", 4), Normalisation())
+        case = cases._prepare("x", [shorter], Volume(label.array[: 12 - cut, : 19 - cut]))
+        missing = [(0, 2 * g - n) for g, n in zip(low.grid.shape, case.label.shape)]
+        image = torch.from_numpy(np.pad(case.image, [(0, 0), *missing]))[None]
+        inside = torch.from_numpy(np.pad(np.ones(case.label.shape, np.float32), missing))[None, None]
+        found = lower_image(image, inside, (2, 2, 2))[0, 0] * 64
+        np.testing.assert_array_equal(found.numpy(), low.grid)
+
+
+@pytest.mark.parametrize("kind", ["triangle", "area", "nearest"])
+def test_bringing_down_keeps_what_is_constant(kind: str) -> None:
+    inside = torch.ones(1, 1, 8, 12)
+    inside[..., 8:] = 0
+    image = torch.full((1, 2, 8, 12), 50.0) + 900 * (1 - inside)
+    found = lower_image(image, inside, (4, 2), kind) * 64
+    assert found.shape == (1, 2, 2, 6)
+    assert (found[..., :4] == 50).all() and (found[..., 4:] == 0).all()
+
+
+def test_area_is_the_mean_and_nearest_the_middle() -> None:
+    image, inside = torch.arange(8.0).view(1, 1, 1, 8), torch.ones(1, 1, 1, 8)
+    assert (lower_image(4 * image, inside, (1, 4), "area") * 64).flatten().tolist() == [6, 22]
+    assert (lower_image(image, inside, (1, 4), "nearest") * 64).flatten().tolist() == [2, 6]
+
+
+def test_labels_at_a_level_are_shares() -> None:
+    one_hot = functional.one_hot(torch.tensor([[[0, 1, 1, 1]]]), 2).movedim(-1, 1).float()
+    assert shares_at(one_hot, (1, 2))[0, 1].tolist() == [[0.5, 1.0]]
+
+
+def test_scans_are_brought_to_one_spacing_with_their_labels(tmp_path: Path) -> None:
+    image, label = case_sets.picture(0)
+    for folder, array in (("images", image), ("labels", label)):
+        case_sets.write_image(tmp_path / folder / "a.nii.gz", array, spacing=(1.0, 1.0, 2.0))
+    dataset = find_dataset(tmp_path)
+    cases = Cases(dataset, {0: "background", 1: "Outer", 2: "Inner"}, DataSettings(spacing=1.0))
+    case = cases["a"]
+    assert case.label.shape == (24, 20, 16) == case.image.shape[1:] and case.spacing == (1.0, 1.0, 1.0)
+    for value in (1, 2):
+        assert (case.label == value).sum() == pytest.approx(2 * (label == value).sum(), rel=0.05)
+        inside = case.image[0][case.label == value].mean()
+        assert inside == pytest.approx(
+            cases._normalised(image[:, ::-1, ::-1], (2.0, 1, 1))[label[:, ::-1, ::-1] == value].mean(), rel=0.1
+        )
+
+
+def test_merged_and_undeclared_labels(data: Path) -> None:
+    dataset = find_dataset(data)
+    whole = Cases(dataset, labels_of(dataset, {}), DataSettings(merge={2: 1}))
+    assert whole.classes == 2 and set(np.unique(whole["case_00"].label)) == {0, 1}
+    with pytest.raises(InputError, match="case case_00 holds the value 2, which is not declared"):
+        Cases(dataset, {0: "background", 1: "Outer"}, DataSettings())["case_00"]
+    with pytest.raises(InputError, match="merge names the label value 7"):
+        Cases(dataset, labels_of(dataset, {}), DataSettings(merge={7: 1}))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_samples_are_reproducible_and_fit_their_labels(data: Path, dimensions: int) -> None:
+    config = RunConfig.from_dict(
+        {
+            **case_sets.SMALL,
+            "data": {"dimensions": dimensions, "factor": 2, "crop": [24, 16] if dimensions == 2 else [16, 24, 16]},
+        }
+    )
+    dataset = find_dataset(data)
+    cases = Cases(dataset, labels_of(dataset, {}), config.data)
+
+    def drawn(seed: int, rank: int = 0) -> list[dict[str, torch.Tensor]]:
+        samples = iter(Samples(cases, dataset.names, config.data, config.augmentation, seed, rank))
+        return [next(samples) for _ in range(4)]
+
+    one, again, other = drawn(1), drawn(1), drawn(1, rank=1)
+    for a, b in zip(one, again):
+        assert all(torch.equal(a[key], b[key]) for key in a)
+    assert not torch.equal(one[0]["image"], other[0]["image"])
+    for item in one:
+        assert item["image"].shape[1:] == item["label"].shape == config.data.crop
+        if item["label"].any():
+            labelled = item["label"] > 0
+            assert item["image"][0][labelled].mean() > item["image"][0][~labelled].mean() + 20
+        assert (item["label"][item["inside"][0] < 0.5] == 0).all()
+    assert any(item["label"].any() for item in one)
+
+
+def test_stacks_have_the_labelled_slice_in_their_middle() -> None:
+    image = np.arange(10.0)[None, :, None, None] * np.ones((1, 10, 2, 2))
+    inside = np.ones((1, 10, 2, 2))
+    settings = DataSettings(2, 1, (2, 2), slices=5, slice_step=2)
+    assert stack_at(image, inside, 4, settings)[0][:, 0, 0].tolist() == [0, 2, 4, 6, 8]
+    assert stack_at(image, inside, 1, settings)[0][:, 0, 0].tolist() == [0, 0, 1, 3, 5]
+
+
+@pytest.mark.parametrize("kind", ["dice_ce", "cross_entropy", "bce_levels"])
+def test_losses_fall_towards_the_truth_at_every_level(kind: str) -> None:
+    torch.manual_seed(0)
+    label = torch.randint(3, (2, 8, 8))
+    loss = LevelLoss(LossSettings(kind), 3)
+    true = functional.one_hot(label, 3).movedim(-1, 1).float()
+    right = (true[:, 1:] if loss.sigmoid else true) * 20 - 10
+    low = functional.avg_pool2d(right, 2)
+    assert float(loss(right, label)) < 0.01 < float(loss(-right, label))
+    torch.testing.assert_close(loss([low, right], label), loss(low, label) + loss(right, label))
+    with pytest.raises(ValueError, match="2 numbers for 3"):
+        LevelLoss(LossSettings(class_weights=(1.0, 2.0)), 3)
+
+
+@pytest.mark.parametrize("head", ["linear", "j", "likelihood"])
+def test_one_case_is_learnt_by_heart(data: Path, head: str) -> None:
+    """Cases, bringing down, trunk, head and loss belong together, or this does not come out."""
+    torch.manual_seed(0)
+    settings = DataSettings(3, 2, (12, 20, 16))
+    dataset = find_dataset(data)
+    cases = Cases(dataset, labels_of(dataset, {}), settings)
+    case = cases["case_00"]
+    shape = Shape({"name": "unet", "widths": [8, 12], "precision": "float"}, {"name": head}, 3)
+    segmenter, loss = Segmenter(shape, settings), LevelLoss(LossSettings(), 3)
+    before = dice_by_label(segmenter.predict(case), case.label, [1, 2])
+    segmenter.train()
+    image, label = torch.from_numpy(case.image)[None], torch.from_numpy(case.label.astype(np.int64))[None]
+    inside = torch.ones(1, 1, *case.label.shape)
+    optimizer = torch.optim.Adam(segmenter.parameters(), lr=1e-2)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss(segmenter(image, inside), label).backward()
+        optimizer.step()
+    after = dice_by_label(segmenter.predict(case), case.label, [1, 2])
+    assert min(after.values()) > 0.9 > max(before.values())
+
+
+def test_a_run_learns_and_leaves_its_results(data: Path, tmp_path: Path) -> None:
+    changes = {"steps": 40, "validate_every": 20, "optimiser": {"learning_rate": 1e-2, "warm_up": 4}}
+    config = write_run(tmp_path / "run.yaml", {"network": {"precision": "float"}, **changes})
+    said: list[str] = []
+    weights = LowResSegLib.train(config, data, tmp_path / "run", say=said.append)
+    assert weights == tmp_path / "run" / "weights.pt" and weights.stat().st_size < 2_000_000
+    scores = [json.loads(line) for line in (tmp_path / "run" / "scores.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in scores] == [20, 40] and scores[1]["dice"] > 0.3
+    found = json.loads((tmp_path / "run" / "validation.json").read_text())
+    assert len(found["dice"]) == 2 and all(set(dice) == {"1", "2"} for dice in found["dice"].values())
+    mean = np.mean([list(dice.values()) for dice in found["dice"].values()])
+    assert mean == pytest.approx(scores[1]["dice"], abs=1e-4)
+    assert (tmp_path / "run" / "run.yaml").exists() and len(
+        json.loads((tmp_path / "run" / "splits.json").read_text())
+    ) == 3
+    assert any("6 cases (msd)" in sentence for sentence in said)
+
+
+@pytest.mark.parametrize("kept", ["last.ckpt", "weights.pt"])
+def test_a_run_resumes_from_either_checkpoint(data: Path, tmp_path: Path, kept: str) -> None:
+    output = tmp_path / "run"
+    LowResSegLib.train(write_run(tmp_path / "run.yaml"), data, output)
+    for name in {"last.ckpt", "weights.pt"} - {kept}:
+        (output / name).unlink()
+    LowResSegLib.train(write_run(tmp_path / "run.yaml", {"steps": 6}), data, output, resume=True)
+    steps = [json.loads(line)["step"] for line in (output / "scores.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 6] and load_small(output / "weights.pt")["step"] == 6
+
+
+def test_a_run_that_is_stopped_goes_on_as_if_it_was_not(data: Path, tmp_path: Path) -> None:
+    """Optimiser and schedule come back: the learning rate of the whole run's end is zero."""
+    output = tmp_path / "run"
+    LowResSegLib.train(write_run(tmp_path / "run.yaml", {"steps": 2}), data, output)
+    LowResSegLib.train(write_run(tmp_path / "run.yaml"), data, output, resume=True)
+    state = torch.load(output / "last.ckpt", weights_only=False)
+    assert state["global_step"] == 4 and state["optimizer_states"][0]["state"][0]["step"] == 4
+    assert state["lr_schedulers"][0]["last_epoch"] == 4
+
+
+def test_a_run_in_mixed_precision_interpolates_in_single(data: Path, tmp_path: Path) -> None:
+    changes = {"precision": "bf16", "network": {"precision": "float"}, "steps": 20, "validate_every": 20}
+    rate = {"optimiser": {"learning_rate": 1e-2, "warm_up": 4}}
+    weights = LowResSegLib.train(write_run(tmp_path / "run.yaml", {**changes, **rate}), data, tmp_path / "run")
+    assert load_small(weights)["scores"]["dice"] > 0.05
+    segmenter, _ = load_segmenter(weights)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = segmenter(torch.rand(1, 1, 16, 24, 16) * 100, torch.ones(1, 1, 16, 24, 16))
+    assert logits.dtype == torch.float32
+
+
+def test_the_time_of_earlier_starts_does_not_count(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    LowResSegLib.train(write_run(tmp_path / "run.yaml", {"steps": 2}), data, output, max_minutes=5)
+    state = torch.load(output / "last.ckpt", weights_only=False)
+    (timer,) = (entry for name, entry in state["callbacks"].items() if "Deadline" in name)
+    timer["time_elapsed"]["train"] = 1e6
+    torch.save(state, output / "last.ckpt")
+    LowResSegLib.train(write_run(tmp_path / "run.yaml"), data, output, resume=True, max_minutes=5)
+    assert load_small(output / "weights.pt")["step"] == 4
+
+
+def test_a_run_stops_in_time_and_can_be_resumed(data: Path, tmp_path: Path) -> None:
+    config = write_run(tmp_path / "run.yaml", {"steps": 100_000, "validate_every": 100_000})
+    weights = LowResSegLib.train(config, data, tmp_path / "run", max_minutes=0.02)
+    step = load_small(weights)["step"]
+    assert 0 < step < 10_000
+    assert torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)["global_step"] == step
+
+
+def test_a_ternary_network_learns_from_a_float_one(data: Path, tmp_path: Path) -> None:
+    teacher = LowResSegLib.train(
+        write_run(tmp_path / "f.yaml", {"network": {"precision": "float"}}), data, tmp_path / "f"
+    )
+    changes = {"start_from": str(teacher), "teacher": str(teacher), "statistics_batches": 2}
+    student = LowResSegLib.train(write_run(tmp_path / "t.yaml", {**changes, "steps": 1}), data, tmp_path / "t")
+    before, after = load_segmenter(teacher)[0], load_segmenter(student)[0]
+    for (name, old), (_, new) in zip(before.trunk.named_parameters(), after.trunk.named_parameters()):
+        if old.ndim > 1:  # one step at a small rate leaves weights near their start
+            assert float((old - new).abs().max()) < 1e-3, name
+    other = write_run(tmp_path / "o.yaml", {"data": {"merge": {2: 1}}, "teacher": str(teacher)})
+    with pytest.raises(InputError, match="other classes"):
+        LowResSegLib.train(other, data, tmp_path / "o")
+    wide = write_run(tmp_path / "w.yaml", {"network": {"widths": [4, 8]}, "start_from": str(teacher)})
+    with pytest.raises(InputError, match="other layers or widths"):
+        LowResSegLib.train(wide, data, tmp_path / "w")
+
+
+def test_statistics_come_along_only_where_the_precision_is_the_same(tmp_path: Path) -> None:
+    def made(precision: str) -> Segmenter:
+        shape = Shape({"name": "unet", "widths": [4, 6], "precision": precision}, {"name": "likelihood"}, 3)
+        return Segmenter(shape, DataSettings(crop=(16, 16, 16)))
+
+    first = made("float")
+    for part in first.modules():
+        if isinstance(part, torch.nn.BatchNorm3d):
+            part.running_mean += 5
+    first.head.weight.data += 2
+    save_segmenter(tmp_path / "weights.pt", first, case_sets.LABELS, 1, {})
+    for precision, mean in (("float", 5.0), ("ternary", 0.0)):
+        torch.manual_seed(1)
+        second = made(precision)
+        start_from(second, tmp_path / "weights.pt")
+        norms = [part for part in second.modules() if isinstance(part, torch.nn.BatchNorm3d)]
+        assert norms and all((norm.running_mean == mean).all() for norm in norms)
+        assert float(second.head.weight) == 2
+        old, new = (net.trunk.trunk.encoder[1][0][0].weight for net in (first, second))
+        torch.testing.assert_close(new, old, rtol=1e-3, atol=1e-3)
+
+
+def test_the_continuation_makes_activations_steeper(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr("LowResSegLib.training.case_task.set_beta", lambda module, beta: seen.append(beta))
+    config = write_run(tmp_path / "run.yaml", {"network": {"precision": "ternary_soft"}, "steps": 3})
+    LowResSegLib.train(config, data, tmp_path / "run")
+    assert seen == pytest.approx([3.0, 5.5, 8.0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"netwrok": {}}, "unknown settings netwrok"),
+        ({"data": {"crops": [1, 1, 1]}}, "unknown settings crops in data"),
+        ({"data": {"crop": [16, 24]}}, "crop has 3 whole numbers"),
+        ({"data": {"crop": [15, 24, 16]}}, "multiple of factor"),
+        ({"data": {"downsampling": "box"}}, "downsampling is one of"),
+        ({"data": {"normalisation": {"kind": "x"}}}, "no normalisation"),
+        ({"data": {"slices": 3}}, "stacks"),
+        ({"loss": {"kind": "x"}}, "kind is one of"),
+        ({"epochs": 2}, "either steps or epochs"),
+        ({"network": {"name": "resnet"}}, "no network 'resnet'"),
+        ({"head": {"name": "big"}}, "no head 'big'"),
+        ({"split": {"fold": 7}}, "no fold 7"),
+        ({"split": {"file": "none.json"}}, "none.json cannot be read"),
+        ({"loss": {"class_weights": [1.0]}}, "1 numbers for 3 classes"),
+        ({"precision": 64}, "precision is one of"),
+        ({"augmentation": {"flips": [3]}}, "flips are axes"),
+    ],
+)
+def test_wrong_configurations_are_refused(changes: dict[str, Any], sentence: str, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=sentence):
+        LowResSegLib.train(write_run(tmp_path / "run.yaml", changes), data, tmp_path / "run")
+
+
+def test_broken_data_are_told_before_training(tmp_path: Path) -> None:
+    folder = case_sets.msd(tmp_path / "data")
+    case_sets.write_image(folder / "labelsTr" / "case_04.nii.gz", 3 * case_sets.picture(4)[1])
+    with pytest.raises(InputError, match="case_04 holds the value 3"):
+        LowResSegLib.train(write_run(tmp_path / "run.yaml"), folder, tmp_path / "run")
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+    assert main(["train", str(tmp_path / "run.yaml"), "--data", str(folder), "-o", str(tmp_path / "run")]) == 2
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_share_a_run(data: Path, tmp_path: Path) -> None:
+    """Each sees cases of its own; gradients, and the Dice of all cases, come together."""
+    config = write_run(tmp_path / "run.yaml", {"head": {"name": "j"}, "split": {"folds": 2}})
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
+    arguments = ["-m", "LowResSegLib", "train", str(config), "--data", str(data), "-o", str(tmp_path / "run")]
+    done = subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, env=environment, timeout=240, cwd=CHECKOUT
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("weights.pt") == 1
+    found = json.loads((tmp_path / "run" / "validation.json").read_text())
+    split = json.loads((tmp_path / "run" / "splits.json").read_text())[0]
+    assert sorted(found["dice"]) == sorted(split["val"]) and len(found["dice"]) == 3
+    assert load_small(tmp_path / "run" / "weights.pt")["step"] == 4
+    assert len((tmp_path / "run" / "scores.jsonl").read_text().splitlines()) == 2
+    state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
+    assert state["global_step"] == 4
+    shutil.rmtree(tmp_path / "run")

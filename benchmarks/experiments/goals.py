@@ -1,0 +1,87 @@
+"""What was to be reached, against what was found; and the front of Dice against time."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import numpy as np
+
+from benchmarks.experiments import plan
+from benchmarks.experiments.results import MISSING, Results, markdown
+
+RUNTIMES = ("ORT float32", "OpenVINO float32", "ORT int8", "OpenVINO int8")
+
+
+def front_arms() -> list[tuple[str, int, str]]:
+    """Kind, width and arm of each point of the front."""
+    floats = [("float", w, "b/float/half" if w == 16 else f"d/float/{w}") for w in plan.FRONT["float"]]
+    return floats + [("ternary", w, "b/ternary/half" if w == 16 else f"d/ternary/{w}") for w in plan.FRONT["ternary"]]
+
+
+def goals(results: Results) -> str:
+    """What was to be reached, and what was found."""
+
+    def verdict(found: Optional[tuple[float, float, float]], least: float) -> str:
+        if found is None:
+            return MISSING
+        return ("reached" if found[0] >= least else f"missed by {least - found[0]:.2f}") + (
+            ", and the interval lies above it" if found[1] >= least else ""
+        )
+
+    def text(found: Optional[tuple[float, float, float]]) -> str:
+        return MISSING if found is None else "{:+.2f} ({:+.2f} to {:+.2f})".format(*found)
+
+    same = results.interval("b/ternary/half", "b/float/half-long")
+    full = results.interval("b/ternary/half-likelihood", "b/float/full")
+    rows = [
+        [
+            "ternary within 1.0 point of the same network in float (both went on from the same float network)",
+            text(same),
+            verdict(same, -1),
+        ],
+        [
+            "ternary at half resolution with our head within 2 points of float at full resolution",
+            text(full),
+            verdict(full, -2),
+        ],
+    ]
+    for size in (16, 32):
+        j = results.interval(f"a/elu_net/j/{size}", f"a/elu_net/linear/{size}")
+        for head in ("likelihood", "residual"):
+            ours = results.interval(f"a/elu_net/{head}/{size}", f"a/elu_net/linear/{size}")
+            least = None if j is None else (2 * j[0] if j[0] > 0 else 1.0)
+            rows.append([
+                f"{head} head, input {size}: twice the J head's gain over linear, or +1.0 where it has none "
+                f"(J: {text(j)})",
+                text(ours), MISSING if least is None else verdict(ours, least),
+            ])  # fmt: skip
+    front = time_goal(results)
+    rows.append(["at every time that float needs, ternary ahead, or equal in a third of the time (2 threads)", *front])
+    return markdown(["goal", "points (95 %)", "verdict"], rows)
+
+
+def points(results: Results, threads: str = "2") -> Optional[dict[str, list[tuple[float, float]]]]:
+    """Milliseconds and Dice of each width, float in its fastest runtime; None where one is missing."""
+    found: dict[str, list[tuple[float, float]]] = {"float": [], "ternary": []}
+    for kind, width, arm in front_arms():
+        keys = [(arm, "")] if kind == "ternary" else [(f"float/{width}", runtime) for runtime in RUNTIMES]
+        times = [results.times[key]["milliseconds"].get(threads) for key in keys if key in results.times]
+        cases = results.by_case(arm)
+        if cases is None or not times or None in times:
+            return None
+        found[kind].append((min(times), float(np.nanmean(cases))))
+    return found
+
+
+def time_goal(results: Results) -> list[str]:
+    """For each float width: the best ternary Dice within its time, and within a third of it, against its own."""
+    found = points(results)
+    if found is None:
+        return [MISSING, MISSING]
+    said, reached = [], True
+    for limit, dice in found["float"]:
+        ahead = max((d for t, d in found["ternary"] if t <= limit), default=-np.inf) - dice
+        third = max((d for t, d in found["ternary"] if t <= limit / 3), default=-np.inf) - dice
+        reached &= ahead > 0 or third >= 0
+        said.append(f"{limit:.2f} ms: {ahead:+.2f}" if np.isfinite(ahead) else f"{limit:.2f} ms: no ternary one")
+    return ["; ".join(said), "reached" if reached else "missed"]

@@ -1,0 +1,204 @@
+"""What is trained: the units of each part, in the order in which they are run.
+
+(a) 2-D slices of the hippocampus at inputs of 16 and 32 with truth at 64 x 64, as in J-Net's regime; (b) volumes, float
+against ternary and their controls; (c) the share of zeros; (d) widths. Parts (d) and (e) are timed and weighed by
+`measure`. Thin first: early units answer the main questions with three seeds each, later ones add trunks, heads and
+widths.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional
+
+FOLDER = Path(__file__).resolve().parent
+SPLIT = FOLDER / "splits.json"  # 140 cases to train, 20 to look at while tuning, 48 that nothing but the table sees
+SEEDS = (0, 1, 2)
+PROTOCOL = 2  # raised whenever equal units would give other numbers; rows and checkpoints of before do not count
+PARTS = ("a", "b", "c", "d")
+
+STEPS_2D, STEPS_3D, STEPS_FULL = 1500, 3000, 3000
+WIDTHS_2D, WIDTHS_3D = [16, 32, 64], [16, 32, 64]
+
+HEADS = ("nearest", "linear", "j", "likelihood", "residual", "guided", "bilateral", "blocks")
+TRUNKS = {
+    "unet": {"name": "unet", "widths": WIDTHS_2D},
+    "elu_net": {"name": "elu_net"},
+    "meshnet": {"name": "meshnet"},
+    "unext": {"name": "unext"},
+}
+# Of float and ternary networks in part (d).
+FRONT = {"float": (4, 8, 16, 32), "ternary": (8, 16, 32, 48)}
+THRESHOLDS = (0.3, 0.5, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One training run with its evaluation.
+
+    Attributes:
+        part: a to d.
+        arm: what is varied, by name; `a/elu_net/linear/16`.
+        seed: of weights and data.
+        config: of `RunConfig.from_dict`, without split, seed and paths.
+        teacher: arm whose checkpoint of the same seed is the teacher, or None.
+        start: arm whose checkpoint of the same seed the weights come from, or None.
+    """
+
+    part: str
+    arm: str
+    seed: int
+    config: Mapping[str, Any] = field(compare=False, hash=False)
+    teacher: Optional[str] = None
+    start: Optional[str] = None
+
+    @property
+    def key(self) -> str:
+        """Its name in the table."""
+        return f"{self.arm}/{self.seed}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the units that must be there before."""
+        return tuple(f"{arm}/{self.seed}" for arm in dict.fromkeys((self.start, self.teacher)) if arm)
+
+
+def _flat(
+    factor: int, network: Mapping[str, Any], head: str, options: Optional[Mapping[str, Any]] = None, **changes: Any
+) -> dict[str, Any]:
+    """A run on slices."""
+    config: dict[str, Any] = {
+        "data": {"dimensions": 2, "factor": factor, "crop": [64, 64]},
+        "network": {"precision": "float", **network},
+        "head": {"name": head, "options": dict(options or {})},
+        "augmentation": {"reuse": 16, "pool": 48},
+        "steps": STEPS_2D,
+        "batch": 16,
+    }
+    return _changed(config, changes)
+
+
+def _solid(precision: str, width: int = 16, factor: int = 2, head: str = "linear", **changes: Any) -> dict[str, Any]:
+    """A run on volumes."""
+    config: dict[str, Any] = {
+        "data": {"dimensions": 3, "factor": factor, "crop": [48, 64, 48] if factor > 1 else [40, 56, 40]},
+        "network": {"name": "unet", "widths": [width, 2 * width, 4 * width], "precision": precision},
+        "head": {"name": head},
+        "augmentation": {"reuse": 4, "pool": 32},
+        "steps": STEPS_3D if factor > 1 else STEPS_FULL,
+        "batch": 2,
+        "statistics_batches": 0 if precision == "float" else 40,
+    }
+    return _changed(config, changes)
+
+
+def _changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    made = copy.deepcopy(dict(config))
+    for key, value in changes.items():
+        if isinstance(value, Mapping) and isinstance(made.get(key), dict):
+            made[key] = {**made[key], **value}
+        else:
+            made[key] = value
+    return made
+
+
+# J-Net's published way: the input keeps one pixel of each block, one sigmoid for the whole hippocampus, the sum of
+# binary cross-entropies over all levels, a constant rate. Batch and steps are this table's.
+_PUBLISHED = {
+    "data": {"downsampling": "nearest", "merge": {2: 1}},
+    "loss": {"kind": "bce_levels"},
+    "optimiser": {"learning_rate": 1e-3, "schedule": "constant", "warm_up": 0},
+}
+
+
+def _slices(trunk: str, size: int, arms: Iterator[str]) -> Iterator[Unit]:
+    """Units of one trunk at one input size, arm by arm, each with all seeds."""
+    network, factor = TRUNKS[trunk], 64 // size
+    for arm in arms:
+        if arm.startswith("published"):
+            head = {"published-base": "nearest", "published-linear": "linear", "published-j": "j"}[arm]
+            config = _flat(factor, network, head, **_PUBLISHED)
+            config["loss"]["low_resolution"] = arm == "published-base"
+        elif arm in ("nearest-low", "linear-low"):  # learnt at low resolution, as networks without a head are
+            config = _flat(factor, network, arm.partition("-")[0], loss={"low_resolution": True})
+        elif arm == "j-linear":
+            config = _flat(factor, network, "j", {"start": "linear"})
+        else:
+            config = _flat(factor, network, arm)
+        for seed in SEEDS:
+            yield Unit("a", f"a/{trunk}/{arm}/{size}", seed, config)
+
+
+def part_a() -> list[Unit]:
+    """J-Net's trunk at 16 first, then at 32, then the other trunks."""
+    main = ("linear", "j", "nearest", "likelihood", "residual", "published-base", "published-linear", "published-j")
+    more = ("nearest-low", "linear-low", "guided", "bilateral", "blocks", "j-linear")
+    groups = [("elu_net", 16, main), ("unet", 16, HEADS), ("elu_net", 32, main), ("unet", 32, HEADS)]
+    groups += [("elu_net", 16, more), ("elu_net", 32, more[:2])]
+    groups += [(trunk, size, HEADS) for trunk in ("meshnet", "unext") for size in (16, 32)]
+    groups += [("elu_net", size, ("likelihood_residual", "fusion", "shuffle")) for size in (16, 32)]
+    return [unit for trunk, size, arms in groups for unit in _slices(trunk, size, iter(arms))]
+
+
+def part_b() -> list[Unit]:
+    """Float and ternary at half resolution, float at full, then the controls, heads, width and a factor of 4."""
+    float_half, taught = "b/float/half", {"teacher": "b/float/half"}
+    rows: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+        ("b/float/half", _solid("float"), {}),
+        ("b/ternary/half", _solid("ternary"), {**taught, "start": float_half}),
+        ("b/float/full", _solid("float", factor=1), {}),
+        # Ternary goes on from float, so float going on for as many steps is its equal in training.
+        ("b/float/half-long", _solid("float"), {"start": float_half}),
+        ("b/ternary/half-likelihood", _solid("ternary", head="likelihood"), {**taught, "start": float_half}),
+        ("b/ternary/half-wide", _solid("ternary", width=32), taught),
+        ("b/ternary/half-scratch", _solid("ternary"), {}),
+        ("b/ternary_weights/half", _solid("ternary_weights"), {**taught, "start": float_half}),
+        ("b/binary/half", _solid("binary"), {**taught, "start": float_half}),
+        ("b/continuation/half", _solid("ternary_soft"), {**taught, "start": float_half}),
+        ("b/no-continuation/half", _solid("ternary_soft", beta=[3.0, 3.0]), {**taught, "start": float_half}),
+        ("b/ternary/half-residual", _solid("ternary", head="residual"), {**taught, "start": float_half}),
+        ("b/float/half-likelihood", _solid("float", head="likelihood"), {}),
+        ("b/float/half-j", _solid("float", head="j"), {}),
+        ("b/float/quarter", _solid("float", factor=4), {}),
+        ("b/float/quarter-likelihood", _solid("float", factor=4, head="likelihood"), {}),
+        ("b/float/quarter-j", _solid("float", factor=4, head="j"), {}),
+        ("b/ternary/half-wide-long", _solid("ternary", width=32, steps=2 * STEPS_3D), taught),
+    ]
+    return [Unit("b", arm, seed, config, **needs) for arm, config, needs in rows for seed in SEEDS]
+
+
+def part_c() -> list[Unit]:
+    """The ternary network of part (b) with other thresholds of its weights, which make other shares of zeros."""
+    return [
+        Unit("c", f"c/threshold/{threshold:g}", seed, config, "b/float/half", "b/float/half")
+        for threshold in THRESHOLDS
+        for config in [_solid("ternary", network={"weight_threshold": threshold})]
+        for seed in SEEDS
+    ]
+
+
+def part_d() -> list[Unit]:
+    """Four widths of float and of ternary; those that part (b) has are not trained again."""
+    units = []
+    for width in sorted({*FRONT["float"], *FRONT["ternary"]}):
+        if width != 16:
+            units += [Unit("d", f"d/float/{width}", seed, _solid("float", width)) for seed in SEEDS]
+        if width in FRONT["ternary"]:
+            arm = "b/float/half" if width == 16 else f"d/float/{width}"
+            if width != 16:
+                config = _solid("ternary", width)
+                units += [Unit("d", f"d/ternary/{width}", seed, config, arm, arm) for seed in SEEDS]
+    return units
+
+
+def units(part: str) -> list[Unit]:
+    """All units of a part in order."""
+    return {"a": part_a, "b": part_b, "c": part_c, "d": part_d}[part]()
+
+
+def unit_of(key: str) -> Unit:
+    """A unit by its key."""
+    return next(unit for unit in units(key[0]) if unit.key == key)
