@@ -23,7 +23,7 @@ PARTS = ("a", "b", "c", "d")
 STEPS_2D, STEPS_3D, STEPS_FULL = 1500, 3000, 3000
 WIDTHS_2D, WIDTHS_3D = [16, 32, 64], [16, 32, 64]
 
-HEADS = ("nearest", "linear", "j", "likelihood", "residual", "guided", "bilateral", "blocks")
+HEADS = ("nearest", "linear", "j", "fusion", "likelihood", "shuffle", "residual", "guided", "bilateral", "blocks")
 TRUNKS = {
     "unet": {"name": "unet", "widths": WIDTHS_2D},
     "elu_net": {"name": "elu_net"},
@@ -134,37 +134,53 @@ def _slices(trunk: str, size: int, arms: Iterator[str]) -> Iterator[Unit]:
 
 def part_a() -> list[Unit]:
     """J-Net's trunk at 16 first, then at 32, then the other trunks."""
-    main = ("linear", "j", "nearest", "likelihood", "residual", "published-base", "published-linear", "published-j")
-    more = ("nearest-low", "linear-low", "guided", "bilateral", "blocks", "j-linear")
+    main = ("linear", "j", "fusion", "shuffle", "published-base", "published-linear", "published-j")
+    more = (
+        "nearest",
+        "nearest-low",
+        "linear-low",
+        "likelihood",
+        "residual",
+        "guided",
+        "bilateral",
+        "blocks",
+        "j-linear",
+    )
     groups = [("elu_net", 16, main), ("unet", 16, HEADS), ("elu_net", 32, main), ("unet", 32, HEADS)]
-    groups += [("elu_net", 16, more), ("elu_net", 32, more[:2])]
+    groups += [("elu_net", 16, more), ("elu_net", 32, more[:4])]
     groups += [(trunk, size, HEADS) for trunk in ("meshnet", "unext") for size in (16, 32)]
-    groups += [("elu_net", size, ("likelihood_residual", "fusion", "shuffle")) for size in (16, 32)]
+    groups += [("elu_net", size, ("likelihood_residual",)) for size in (16, 32)]
     return [unit for trunk, size, arms in groups for unit in _slices(trunk, size, iter(arms))]
 
 
 def part_b() -> list[Unit]:
-    """Float and ternary at half resolution, float at full, then the controls, heads, width and a factor of 4."""
+    """Float and ternary at half and a quarter of the resolution, with and without a head; float at full; controls."""
     float_half, taught = "b/float/half", {"teacher": "b/float/half"}
+    from_quarter = {"teacher": "b/float/quarter", "start": "b/float/quarter"}
     rows: list[tuple[str, dict[str, Any], dict[str, str]]] = [
         ("b/float/half", _solid("float"), {}),
         ("b/ternary/half", _solid("ternary"), {**taught, "start": float_half}),
+        ("b/ternary/half-fusion", _solid("ternary", head="fusion"), {**taught, "start": float_half}),
+        ("b/float/quarter", _solid("float", factor=4), {}),
+        ("b/float/quarter-fusion", _solid("float", factor=4, head="fusion"), {}),
+        ("b/ternary/quarter-fusion", _solid("ternary", factor=4, head="fusion"), from_quarter),
+        ("b/float/quarter-j", _solid("float", factor=4, head="j"), {}),
         ("b/float/full", _solid("float", factor=1), {}),
+        ("b/ternary/quarter", _solid("ternary", factor=4), from_quarter),
         # Ternary goes on from float, so float going on for as many steps is its equal in training.
         ("b/float/half-long", _solid("float"), {"start": float_half}),
-        ("b/ternary/half-likelihood", _solid("ternary", head="likelihood"), {**taught, "start": float_half}),
+        ("b/float/half-fusion", _solid("float", head="fusion"), {}),
+        ("b/float/half-j", _solid("float", head="j"), {}),
         ("b/ternary/half-wide", _solid("ternary", width=32), taught),
         ("b/ternary/half-scratch", _solid("ternary"), {}),
         ("b/ternary_weights/half", _solid("ternary_weights"), {**taught, "start": float_half}),
         ("b/binary/half", _solid("binary"), {**taught, "start": float_half}),
         ("b/continuation/half", _solid("ternary_soft"), {**taught, "start": float_half}),
         ("b/no-continuation/half", _solid("ternary_soft", beta=[3.0, 3.0]), {**taught, "start": float_half}),
+        ("b/ternary/half-likelihood", _solid("ternary", head="likelihood"), {**taught, "start": float_half}),
         ("b/ternary/half-residual", _solid("ternary", head="residual"), {**taught, "start": float_half}),
         ("b/float/half-likelihood", _solid("float", head="likelihood"), {}),
-        ("b/float/half-j", _solid("float", head="j"), {}),
-        ("b/float/quarter", _solid("float", factor=4), {}),
         ("b/float/quarter-likelihood", _solid("float", factor=4, head="likelihood"), {}),
-        ("b/float/quarter-j", _solid("float", factor=4, head="j"), {}),
         ("b/ternary/half-wide-long", _solid("ternary", width=32, steps=2 * STEPS_3D), taught),
     ]
     return [Unit("b", arm, seed, config, **needs) for arm, config, needs in rows for seed in SEEDS]
