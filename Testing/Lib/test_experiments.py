@@ -140,7 +140,7 @@ def test_an_empty_table_makes_a_page_that_says_what_is_missing() -> None:
 
 
 def test_the_page_has_differences_and_verdicts_of_the_rows() -> None:
-    arms = ("linear", "j", "nearest", "residual")
+    arms = ("linear", "j", "nearest", "fusion")
     rows = rows_of(*(f"a/elu_net/{arm}/16" for arm in arms), gain=0.004)
     text = page.text(page.Results(rows, []), False)
     assert "| elu_net | j | " in text and "+0.40 (+0.40 to +0.40)" in text
