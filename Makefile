@@ -38,7 +38,7 @@ BENCH_ARGS ?=
 REQUIREMENTS := pyproject.toml constraints.txt
 KERNELS := LowResSegLib/kernels/CMakeLists.txt $(wildcard LowResSegLib/kernels/src/*)
 LIBRARIES := $(addprefix LowResSegLib/kernels/,liblowresseg.so liblowresseg.dylib lowresseg.dll)
-SHIPPED := LowResSegLib LowResSeg tools
+SHIPPED := LowResSegLib LowResSeg tools docs/examples
 SOURCES := $(SHIPPED) Testing benchmarks
 # numpy 1.26 is there for Python 3.9 to 3.12; the oldest found is taken, which is what the oldest Slicer has.
 PYTHON_1 = $(shell for python in python3.9 $(HOME)/.pyenv/versions/3.9.*/bin/python python3.10 python3.11 python3.12; do \

@@ -27,7 +27,7 @@ if (_CHECKOUT / "LowResSegLib" / "__init__.py").is_file() and str(_CHECKOUT) not
     sys.path.insert(0, str(_CHECKOUT))
 
 from LowResSegSlicer.logic import LowResSegLogic, LowResSegParameterNode  # noqa: E402  (found through the path above)
-from LowResSegSlicer.nodes import run_record  # noqa: E402
+from LowResSegSlicer.nodes import run_record, scans  # noqa: E402
 from LowResSegSlicer.panel.batch import Batch  # noqa: E402
 from LowResSegSlicer.panel.comparing import Comparing  # noqa: E402
 from LowResSegSlicer.panel.editing import Editing  # noqa: E402
@@ -159,10 +159,9 @@ class LowResSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _initializeParameterNode(self) -> None:
         self._setParameterNode(self.logic.getParameterNode())
         if not self.context.chosen.inputVolume:
-            volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")  # with labelmaps, which are of no use here
-            scans = [node for node in volumes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
-            if scans:
-                self.context.chosen.inputVolume = scans[0]
+            found = scans()
+            if found:
+                self.context.chosen.inputVolume = found[0]
 
     def _setParameterNode(self, parameterNode: Optional[Any]) -> None:
         if self.context.chosen is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from LowResSegSlicer.cases import (
     export_case,
     output_stems,
 )
+from LowResSegSlicer.log import log_fault
 from LowResSegSlicer.nodes import source_of
 from LowResSegSlicer.results import Output
 from LowResSegSlicer.run import Progress, Run, SegmentRun
@@ -205,7 +205,7 @@ class BatchRun:
     def _fail(self, case: Case, error: BaseException) -> None:
         self._case = self._run = None
         if not isinstance(error, LowResSegError):
-            logging.error("LowResSeg: a case of the batch failed.", exc_info=error)
+            log_fault("A case of the batch failed.", error)
         self._set(case, FAILED, str(error) or type(error).__name__)
 
     def _set(self, case: Case, status: str, message: str = "") -> None:
@@ -218,8 +218,8 @@ class BatchRun:
         try:
             if self._changed is not None:
                 self._changed(case)
-        except Exception:  # the caller's table is broken; the cases are not
-            logging.exception("LowResSeg: the callback of a batch failed.")
+        except Exception as error:  # the caller's table is broken; the cases are not
+            log_fault("The callback of a batch failed.", error)
 
     def _end(self) -> None:
         self._over = True

@@ -10,6 +10,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from LowResSegLib.volume import Volume
+from LowResSegSlicer.labelmaps import finish_names
 from LowResSegSlicer.nodes import (
     MAP_ATTRIBUTE,
     matrix_array,
@@ -23,8 +24,9 @@ from LowResSegSlicer.nodes import (
 CONFIDENCE_ROLE = "LowResSeg.confidence"
 _TABLE_TAG = "LowResSegConfidence"
 _PERCENT = 100
-# Red where any label might be right, over yellow, to green where there is no doubt: (percent, red, green, blue).
-_COLOURS = np.array([(0, 0.6, 0.0, 0.1), (50, 0.9, 0.2, 0.1), (75, 1.0, 0.85, 0.2), (100, 0.1, 0.5, 0.25)])
+# Red where any label might be right, over yellow, to blue where there is no doubt: told apart by readers with any kind
+# of colour vision. Each is percent, red, green, blue.
+_COLOURS = np.array([(0, 0.6, 0.0, 0.1), (50, 0.9, 0.2, 0.1), (75, 1.0, 0.85, 0.2), (100, 0.1, 0.3, 0.65)])
 
 
 def confidence_node(resultNode: Any, confidence: Optional[Volume], labelmap: Volume, volumeNode: Any) -> Optional[Any]:
@@ -88,6 +90,6 @@ def _color_table() -> Any:
             colour = [np.interp(percent, _COLOURS[:, 0], _COLOURS[:, part]) for part in (1, 2, 3)]
             name = _("{percent} %").format(percent=percent)
             table.SetColor(percent, name, *colour, 1.0)
-        table.NamesInitialisedOn()
+        finish_names(table)
         table = slicer.mrmlScene.AddNode(table)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,13 @@ def _by_library(node: Any, volumeNode: Any, instances: list[str], path: Path) ->
     if not files or not all(file and Path(file).is_file() for file in files):
         text = _("The DICOM files of {name} are not in Slicer's database any more; import them again.")
         raise InputError(text.format(name=volumeNode.GetName()))
+    if importlib.util.find_spec("highdicom") is None:
+        raise InputError(
+            _(
+                "Nothing here can write DICOM segmentations. Install Slicer's extension QuantitativeReporting, or, in"
+                ' the Python console, the package highdicom: slicer.util.pip_install("highdicom").'
+            )
+        )
     series = find_series(files)
     model = str((run_record(node) or {}).get("model", "LowResSeg"))
     labels = list(segment_labels(node).values()) if node.IsA("vtkMRMLSegmentationNode") else labels_of_labelmap(node)

@@ -39,13 +39,17 @@ class MeasureRun(Run):
         self.speed = job.result()
 
 
-def estimate_text(volumeNode: Any, model: str, speed: Speed) -> str:
+def estimate_text(
+    volumeNode: Any, model: str, speed: Speed, passes: Optional[int] = None, confidence: bool = False
+) -> str:
     """What segmenting a volume will take, in words.
 
     Args:
         volumeNode: a volume node, or one of a sequence, whose frames are counted.
         model: name of an installed model, or a file.
         speed: as it was measured here with this model.
+        passes: how often the network looks at the scan; None means as often as the model asks for.
+        confidence: whether a confidence map is made too; of a sequence its numbers alone are.
 
     Returns:
         A phrase such as "about 1.2 s and 310 MB on this computer"; empty for a volume without voxels.
@@ -57,7 +61,7 @@ def estimate_text(volumeNode: Any, model: str, speed: Speed) -> str:
     if image is None or 0 in image.GetDimensions():
         return ""
     shape, spacing = tuple(reversed(image.GetDimensions())), geometry_of(grid)["spacing"]
-    costs = estimate(speed, load_model(model), shape, spacing, image.GetScalarSize())
+    costs = estimate(speed, load_model(model), shape, spacing, image.GetScalarSize(), passes, confidence)
     return _("about {seconds} and {megabytes} MB on this computer").format(
         seconds=_duration(costs.seconds * count), megabytes=f"{_rounded(costs.megabytes):.0f}"
     )

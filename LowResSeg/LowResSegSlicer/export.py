@@ -105,6 +105,14 @@ def _write_labelmap(node: Any, output: OutputFolder, stem: str) -> None:
         table = color_table(labelmap)
         if table is not None and table.IsA("vtkMRMLColorTableNode"):
             _store(slicer.vtkMRMLColorTableStorageNode(), table, colours)
+            _leave_path_out(colours)
+
+
+def _leave_path_out(colours: Path) -> None:
+    """Take the path that Slicer writes into a colour table's first line away: folders may be called after patients."""
+    first, end, rest = colours.read_bytes().partition(b"\n")
+    if first.startswith(b"#"):
+        colours.write_bytes(b"# Color table file " + colours.name.encode() + end + rest)
 
 
 def _write_record(node: Any, output: OutputFolder, stem: str) -> None:

@@ -101,10 +101,15 @@ def set_color_table(labelmapNode: Any, entries: Sequence[Label], terms: Optional
             # Tables have had terms since Slicer 5.9 or so.
             if terms.get(label.value) and hasattr(table, "SetTerminologyFromString"):
                 table.SetTerminologyFromString(label.value, terms[label.value])
-        if not _has_definitions(table):
-            table.NamesInitialisedOn()
+        finish_names(table)
     display.SetAndObserveColorNodeID(table.GetID())
     return table
+
+
+def finish_names(table: Any) -> None:
+    """Have a colour table keep its names, which older versions of Slicer would make from the colours."""
+    if not _has_definitions(table):
+        table.NamesInitialisedOn()  # newer versions log an error
 
 
 def _has_definitions(table: Any) -> bool:

@@ -111,6 +111,23 @@ def check_volume(volumeNode: Any) -> None:
         raise InputError(_("{name} has several values a voxel; choose a volume with one.").format(name=name))
 
 
+def scans() -> list[Any]:
+    """The scalar volume nodes of the scene that may be scans: no labelmaps, no maps of ours, nothing hidden."""
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")  # with those of derived classes
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        and not node.GetHideFromEditors()
+        and not node.GetAttribute(MAP_ATTRIBUTE)
+    ]
+
+
+def map_ids() -> list[str]:
+    """IDs of the volume nodes that show something of a result, such as a confidence map."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    return [node.GetID() for node in nodes if node.GetAttribute(MAP_ATTRIBUTE)]
+
+
 def modality_of(volumeNode: Any) -> str:
     """DICOM's code for the kind of scan, which Slicer's DICOM reader leaves in the subject hierarchy; or nothing."""
     hierarchy = subject_hierarchy()

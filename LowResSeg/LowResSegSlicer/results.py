@@ -21,11 +21,12 @@ _HARDENED_ROLE = "LowResSeg.hardened"  # of a volume: its copy without the non-l
 
 
 class Result(NamedTuple):
-    """The nodes of a result and its run record."""
+    """The nodes of a result, its run record, and sentences for the user; these may name nodes, the record does not."""
 
     node: Any
     confidence: Optional[Any]
     record: dict[str, Any]
+    notices: tuple[str, ...]
 
 
 class Review(NamedTuple):
@@ -68,13 +69,15 @@ class Output:
             InputError: The volume's size has changed since the run began.
         """
         volumeNode = source.node
+        notices = list(record.get("warnings", ()))
         if source.grid is not source.node:
             volumeNode = _add_hardened(source)
             notice = _(
                 "{volume} is under a non-linear transform, so a copy on which the transform is hardened was segmented:"
                 " {copy}."
             ).format(volume=source.node.GetName(), copy=volumeNode.GetName())
-            record = {**record, "warnings": [*record.get("warnings", ()), notice]}
+            notices.append(notice)
+            record = tell_of_hardening(record)
         if self.kind == LABELMAP:
             node = labelmap_node(labelmap.array, record, volumeNode, self.node)
         else:
@@ -82,7 +85,13 @@ class Output:
             forget_original(node)
             if self.keep_original:
                 keep_original(node)
-        return Result(node, confidence_node(node, confidence, labelmap, volumeNode), record)
+        return Result(node, confidence_node(node, confidence, labelmap, volumeNode), record, tuple(notices))
+
+
+def tell_of_hardening(record: dict[str, Any]) -> dict[str, Any]:
+    """The run record with a warning that a copy was segmented. It names no node: records are passed on to others."""
+    warning = _("The scan is under a non-linear transform; a copy on which the transform is hardened was segmented.")
+    return {**record, "warnings": [*record.get("warnings", ()), warning]}
 
 
 def review(node: Optional[Any]) -> list[Review]:

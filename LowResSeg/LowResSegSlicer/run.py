@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from slicer.i18n import tr as _
 
 from LowResSegLib.errors import Cancelled, InputError, LowResSegError
+from LowResSegSlicer.log import log_fault
 from LowResSegSlicer.nodes import in_scene
 
 Progress = Callable[[str, float], None]
@@ -121,7 +121,7 @@ class Run:
         except LowResSegError as error:
             self._end(error)
         except Exception as error:  # poll is called by a timer: nobody else would see it
-            logging.exception("LowResSeg could not bring a result into the scene.")
+            log_fault("A result could not be brought into the scene.", error)
             self._end(error)
         else:
             self._job = following
@@ -183,7 +183,7 @@ class SegmentRun(Run):
         labelmap, record = job.result()
         result = self._output.put(labelmap, record, getattr(job, "confidence", None), self._source)
         self.node, self.confidence, self.record = result.node, result.confidence, result.record
-        self.notices = list(result.record.get("warnings", ()))
+        self.notices = list(result.notices)
 
     def _release(self) -> None:
         self._source = self._output = self._send = None  # type: ignore[assignment]

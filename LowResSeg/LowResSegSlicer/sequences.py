@@ -13,7 +13,7 @@ from LowResSegLib.errors import BackendError, Cancelled, InputError, LowResSegEr
 from LowResSegLib.volume import Label, Volume
 from LowResSegSlicer.labelmaps import loose_labelmap, set_color_table
 from LowResSegSlicer.nodes import SOURCE_ROLE, hardened, in_scene, new_node, place_beside, volume_from_node
-from LowResSegSlicer.results import SEGMENTATION, Output
+from LowResSegSlicer.results import SEGMENTATION, Output, tell_of_hardening
 from LowResSegSlicer.run import Progress, Run
 from LowResSegSlicer.segmentations import loose_segmentation
 
@@ -42,14 +42,16 @@ class Frames:
     def grid(self, index: int) -> Any:
         """The volume node of a frame, outside the scene; a non-linear transform of the proxy is hardened on a copy."""
         frame = self.sequence.GetNthDataNode(index)
-        transform = self.transform()
-        if transform is None or transform.IsTransformToWorldLinear():
-            return frame
-        return hardened(frame, transform, frame.GetName())
+        return hardened(frame, self.transform(), frame.GetName()) if self.bent() else frame
 
     def transform(self) -> Optional[Any]:
         """The transform node that the frames are shown under, or None."""
         return self.proxy.GetParentTransformNode() if self.proxy is not None else None
+
+    def bent(self) -> bool:
+        """Whether that is a transform that is hardened on copies."""
+        transform = self.transform()
+        return transform is not None and not transform.IsTransformToWorldLinear()
 
 
 def frames_of(node: Optional[Any]) -> Optional[Frames]:
@@ -145,6 +147,8 @@ class SequenceRun(Run):
         self._index += 1
 
     def _keep(self, labelmap: Volume, record: dict[str, Any]) -> None:
+        if self._frames.bent():
+            record = tell_of_hardening(record)
         make = loose_segmentation if self._output.kind == SEGMENTATION else loose_labelmap
         self._results[self._index] = make(labelmap.array, record, self._grid)
         self.records[self._index] = record
@@ -189,8 +193,7 @@ class SequenceRun(Run):
             browser.AddSynchronizedSequenceNode(target)
         slicer.modules.sequences.logic().UpdateProxyNodesFromSequences(browser)
         proxy, volume = browser.GetProxyNode(target), browser.GetProxyNode(source.sequence)
-        bent = transform is not None and not transform.IsTransformToWorldLinear()
-        proxy.SetAndObserveTransformNodeID(None if transform is None or bent else transform.GetID())
+        proxy.SetAndObserveTransformNodeID(None if transform is None or source.bent() else transform.GetID())
         proxy.SetNodeReferenceID(SOURCE_ROLE, volume.GetID())
         if self._output.kind == SEGMENTATION:
             proxy.SetNodeReferenceID(proxy.GetReferenceImageGeometryReferenceRole(), volume.GetID())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import slicer
 
+from LowResSegSlicer.log import log_fault
 from LowResSegSlicer.sampledata import register_sample_data
 
 TERMINOLOGY = Path(__file__).resolve().parents[1] / "Resources" / "Terminologies" / "LowResSeg.term.json"
@@ -17,8 +18,8 @@ def on_startup_completed() -> None:
     for step in (load_terminology, register_sample_data):
         try:
             step()
-        except Exception:
-            logging.exception("LowResSeg: %s failed.", step.__name__)
+        except Exception as error:
+            log_fault(f"{step.__name__} failed.", error)
 
 
 def load_terminology() -> str:

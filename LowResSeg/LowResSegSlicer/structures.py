@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -12,6 +13,7 @@ from slicer.i18n import tr as _
 from vtk.util import numpy_support
 
 from LowResSegLib.comparison import LabelledVolume
+from LowResSegLib.comparison.difference import ONLY_FIRST, ONLY_SECOND, OTHERWISE
 from LowResSegLib.errors import InputError
 from LowResSegLib.volume import Label, Volume
 from LowResSegSlicer.labelmaps import check_labelmap, labels_of_labelmap
@@ -59,10 +61,19 @@ def labelled_volumes(node: Any, in_world: bool) -> tuple[list[LabelledVolume], l
 
 
 def difference_node(difference: LabelledVolume, name: str, transformID: Optional[str]) -> Any:
-    """Put a difference into the scene as a segmentation node, under the transform of what was compared."""
+    """Put a difference into the scene as a segmentation node, under the transform of what was compared.
+
+    Its segments are not called after what was compared, so that they can be passed on.
+    """
     volume = difference.volume
     extent = tuple(bound for size in reversed(volume.array.shape) for bound in (0, size - 1))
-    segments = segments_on(volume.array, list(difference.labels), ras_matrix(volume), extent)
+    names = {
+        ONLY_FIRST: _("Only in the reference"),
+        ONLY_SECOND: _("Only in the other"),
+        OTHERWISE: _("In both, but not the same structure"),
+    }
+    labels = [dataclasses.replace(label, name=names[label.value]) for label in difference.labels]
+    segments = segments_on(volume.array, labels, ras_matrix(volume), extent)
     node = new_node("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()
     with slicer.util.NodeModify(node):

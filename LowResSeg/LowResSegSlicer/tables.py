@@ -31,7 +31,7 @@ def columns(first: str, second: str) -> list[tuple[str, str]]:
 def table_node(comparison: Any, name: str) -> Any:
     """Put a comparison into the scene as a table node; what is not defined is an empty cell (NaN)."""
     node = new_node("vtkMRMLTableNode", name)
-    node.SetUseColumnNameAsColumnHeader(True)
+    _show_names_as_headers(node)
     with slicer.util.NodeModify(node):
         for field, title in columns(*comparison.names):
             values = [getattr(row, field) for row in comparison.rows]
@@ -39,6 +39,14 @@ def table_node(comparison: Any, name: str) -> Any:
         texts = [*comparison.notices, *_unmatched(comparison)]
         node.SetDescription(" ".join(texts))
     return node
+
+
+def _show_names_as_headers(node: Any) -> None:
+    """Have the names of the columns above them; newer versions of Slicer call them titles, and warn of the old name."""
+    if hasattr(node, "SetUseColumnTitleAsColumnHeader"):
+        node.SetUseColumnTitleAsColumnHeader(True)
+    else:
+        node.SetUseColumnNameAsColumnHeader(True)
 
 
 def chart_node(tableNode: Any, name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Optional
 
 from LowResSegLib.engine import keeps_memory
 from LowResSegLib.estimate.speed import Speed
@@ -53,7 +54,13 @@ def grid_shape(grid: GridSettings, shape: tuple[int, ...], spacing: tuple[float,
 
 
 def estimate(
-    speed: Speed, model: Model, shape: tuple[int, ...], spacing: tuple[float, ...], itemsize: int = 2
+    speed: Speed,
+    model: Model,
+    shape: tuple[int, ...],
+    spacing: tuple[float, ...],
+    itemsize: int = 2,
+    passes: Optional[int] = None,
+    confidence: bool = False,
 ) -> Estimate:
     """What a volume will cost.
 
@@ -63,16 +70,20 @@ def estimate(
         shape: of the volume, (z, y, x).
         spacing: of the volume, (x, y, z), in mm.
         itemsize: bytes a voxel of the volume.
+        passes: how often the network looks at it; None means as often as the model asks for.
+        confidence: whether a confidence map is made too.
     """
     source = math.prod(shape)
     grid = math.prod(grid_shape(model.grid, shape, spacing))
-    grids = min(model.passes, 2)
-    seconds = (
-        speed.fixed + source * (grids * speed.sampling + speed.reconstruction) + model.passes * grid * speed.network
-    )
+    looks = model.passes if passes is None else passes
+    grids = min(looks, 2)
+    seconds = speed.fixed + source * (grids * speed.sampling + speed.reconstruction) + looks * grid * speed.network
     labelling: float = source + (0 if speed.backend == "native" else _LABELLED * grid)
     if keeps_memory(model.network, speed.backend):
         labelling += speed.memory * grid
     logits = (grids + 2 * grids * model.network.classes) * grid  # of the mean of passes, and of the next one
+    if confidence:
+        seconds += grid * speed.confidence
+        labelling += grid  # percents, a byte each
     most = max(_SAMPLING * grid, logits + speed.memory * grid, logits + labelling)
     return Estimate(seconds, (_PROCESS[speed.backend] + source * itemsize + most) / 1e6)

@@ -10,12 +10,14 @@ import statistics
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
 from LowResSegLib import engine, kernels
+from LowResSegLib.confidence import Confidence
 from LowResSegLib.errors import InputError
 from LowResSegLib.estimate.timing import interleaved
 from LowResSegLib.model import Model
@@ -27,8 +29,11 @@ from LowResSegLib.volume import Volume, replacing
 
 _EDGE = 64  # about so many voxels has the grid on which a model is measured along each axis
 _ROUNDS = 3
+_LEAST_EDGE = 8  # of the grid on which what does not grow with the volume is measured; 1 voxel has no contrast
 _BLOCK = 8  # edge of a structure on that grid
 _BOX = 0.74  # the structures' box has about so much of the volume's edges, which makes 0.4 of its voxels
+_LOGIT = 100  # of the winning class, before those of all others
+_SURE = 40  # times this, no class competes
 _KEPT = 100  # measurements that are remembered
 # Of the network's values that are alive at one time, as `python benchmarks/engine.py --parts growth` finds it.
 _BYTES_A_VALUE = {"onnxruntime": 3.8, "numpy": 0.8}
@@ -46,6 +51,7 @@ class Speed:
         network: seconds a voxel of the model's grid.
         fixed: seconds a run, however small the volume is.
         memory: bytes that the engine holds for a voxel of the grid.
+        confidence: seconds a voxel of the model's grid, where a confidence map is made.
     """
 
     backend: str
@@ -56,6 +62,7 @@ class Speed:
     reconstruction: float
     fixed: float
     memory: float
+    confidence: float
 
     def gmac_per_second(self, model: Model) -> float:
         """Thousand millions of multiply-accumulates (here: additions) a second, zero weights counted too."""
@@ -83,7 +90,7 @@ def measure(
     edge = measured_shape(model)[0]
     large, small = (
         {name: statistics.median(times) for name, times in interleaved(runs, _ROUNDS).items()}
-        for runs in (_steps(model, size, chosen, count, step) for size in (edge, model.grid.divisor))
+        for runs in (_steps(model, size, chosen, count, step) for size in (edge, _multiple(model, _LEAST_EDGE)))
     )
     return Speed(
         backend=chosen,
@@ -92,8 +99,9 @@ def measure(
         sampling=large["sampling"] / (2 * edge) ** 3,
         network=large["network"] / edge**3,
         reconstruction=large["reconstruction"] / (2 * edge) ** 3,
-        fixed=sum(small.values()),
+        fixed=sum(small[name] for name in ("sampling", "network", "reconstruction")),
         memory=_engine_memory(model, chosen, count),
+        confidence=large["confidence"] / edge**3,
     )
 
 
@@ -112,8 +120,13 @@ def _engine_memory(model: Model, backend: str, threads: int) -> float:
 
 def measured_shape(model: Model) -> tuple[int, int, int]:
     """Shape (z, y, x) of the grid on which a model is measured, a cube."""
-    edge = -(-_EDGE // model.grid.divisor) * model.grid.divisor
+    edge = _multiple(model, _EDGE)
     return edge, edge, edge
+
+
+def _multiple(model: Model, least: int) -> int:
+    """The least size of a grid of the model that is not below this."""
+    return -(-least // model.grid.divisor) * model.grid.divisor
 
 
 def instruction_set(backend: str) -> str:
@@ -184,9 +197,15 @@ def _steps(
     margin = round(edge * (1 - _BOX) / 2)
     inside = np.zeros_like(labels)
     inside[(slice(margin, edge - margin),) * 3] = 1
-    logits = np.stack([100 * (labels * inside == value) for value in range(model.network.classes)]).astype(np.int16)
+    logits = np.stack([_LOGIT * (labels * inside == value) for value in range(model.network.classes)]).astype(np.int16)
+    # The network is sure outside the structures' box, and nowhere in it.
+    contested = np.where(inside, logits // _LOGIT, logits * _SURE).astype(np.int16)
+    heard = None if step is None else partial(step, 0.0)
     return {
         "sampling": lambda: sample(volume, model.grid, model.normalisation, step, threads),
         "network": lambda: engine.run(model.network, low.grid, backend, threads, step),
         "reconstruction": lambda: reconstruct(logits, low, step, threads),
+        "confidence": lambda: Confidence(low, model.network.classes, model.network.logit_unit).add(
+            contested, 0, edge, heard
+        ),
     }

@@ -101,15 +101,17 @@ def compare(
     progress: Report,
     cancel: Cancel,
 ) -> tuple[Comparison, LabelledVolume]:
-    """Compare two segmentations, and say where they differ."""
-    from LowResSegLib import comparison
+    """Compare two segmentations, and say where they differ; they are placed and matched once for both."""
+    from LowResSegLib.comparison.compare import measured
+    from LowResSegLib.comparison.difference import difference_of
+    from LowResSegLib.comparison.pairing import pair
 
-    compared = comparison.compare(
-        first, second, names=names, progress=lambda step, share: progress(step, _COMPARED * share), cancel=cancel
-    )
-    differing = comparison.difference(
-        first,
-        second,
+    progress("matching", 0.0)
+    pairing = pair(first, second, names, cancel)
+    compared = measured(pairing, lambda step, share: progress(step, _COMPARED * share), cancel)
+    differing = difference_of(
+        pairing,
+        first[0].volume,
         progress=lambda step, share: progress(step, _COMPARED + (1 - _COMPARED) * share),
         cancel=cancel,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from LowResSegLib.errors import BackendError
+from LowResSegLib.kernels.elf import is_cut_off
 from LowResSegLib.kernels.structures import Layout, Places, Taps
 
 INTERFACE_VERSION = 2
@@ -63,6 +64,8 @@ def _load() -> tuple[Optional[ctypes.CDLL], str]:
     if not files:
         return None, "they are not part of this installation (to have them, install LowResSeg where a C compiler is)"
     try:
+        if is_cut_off(files[0]):  # the loader would map what is not there, and the first access end this process
+            return None, f"{files[0].name} is damaged: its end is missing (install LowResSeg again)"
         library = ctypes.CDLL(str(files[0]))
         if library.lrs_interface_version() != INTERFACE_VERSION:
             return None, f"{files[0].name} is of another version of LowResSeg"

@@ -20,10 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# The int8 grid divided by this is what the network is trained on.
+from LowResSegLib.model.onnx_network import INTENSITY_SCALE as INTENSITY_SCALE
+
 ACTIVATION_THRESHOLD = 0.5
 WEIGHT_THRESHOLD = 0.7  # times the mean magnitude of an output channel's weights
 FIRST_LAYER_LEVELS = 63  # integer weights of the layer that reads intensities; doubled they still fit int8
-INTENSITY_SCALE = 64.0  # the int8 grid divided by this is what the network is trained on
 FIRST_BETA, LAST_BETA = 3.0, 8.0  # of the ternary tanh: from where to where the published schedule goes
 
 

@@ -11,6 +11,9 @@ from LowResSegLib.errors import InputError
 # The lists of codes that Slicer looks an entry up in: its own names of them.
 _CONTEXT = "Segmentation category and type - DICOM master list"
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
+# Structures of the bundled models that DICOM's list does not have. Slicer finds them in the list that the module brings.
+_OWN_CONTEXT = "Segmentation category and type - LowResSeg"
+_OWN_CODES = (("SCT", "53118009"), ("SCT", "25991003"), ("DCM", "110700"))  # scheme and value
 
 
 class Code(NamedTuple):
@@ -79,4 +82,5 @@ class Label:
             return ""
         # context ~ category ~ type ~ modifier ~ context of regions ~ region ~ modifier of the region
         terms = [f"{code.scheme}^{code.value}^{code.meaning}" for code in (self.category, self.type)]
-        return "~".join([_CONTEXT, *terms, "^^", _REGION_CONTEXT, "^^", "^^"])
+        context = _OWN_CONTEXT if (self.type.scheme, self.type.value) in _OWN_CODES else _CONTEXT
+        return "~".join([context, *terms, "^^", _REGION_CONTEXT, "^^", "^^"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,12 @@ from LowResSegLib.estimate import (
     speed_here,
 )
 from LowResSegLib.model import Model
-from LowResSegLib.sampling import GridSettings, sample
+from LowResSegLib.sampling import GridSettings, Normalisation, sample
 from LowResSegLib.volume import Volume
 
-SPEED = Speed("numpy", "", 1, sampling=1e-9, network=1e-6, reconstruction=2e-9, fixed=0.01, memory=10.0)
+SPEED = Speed(
+    "numpy", "", 1, sampling=1e-9, network=1e-6, reconstruction=2e-9, fixed=0.01, memory=10.0, confidence=3e-8
+)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +55,7 @@ def test_a_measurement_is_complete(model: Model, backend: str) -> None:
     speed = measure(model, 1, backend)
     assert speed.backend == backend and speed.threads == 1
     assert (speed.instruction_set in kernels.INSTRUCTION_SETS) == (backend == "native")
-    for value in (speed.sampling, speed.network, speed.reconstruction, speed.fixed, speed.memory):
+    for value in (speed.sampling, speed.network, speed.reconstruction, speed.fixed, speed.memory, speed.confidence):
         assert value > 0 and math.isfinite(value)
     assert speed.gmac_per_second(model) > 0
     assert measure(ct_model(), backend=backend).threads == engine.cores()
@@ -76,6 +79,26 @@ def test_seconds_are_the_sum_of_the_steps(model: Model) -> None:
     grid = math.prod(grid_shape(model.grid, shape, spacing))
     expected = SPEED.fixed + math.prod(shape) * (SPEED.sampling + SPEED.reconstruction) + grid * SPEED.network
     assert estimate(SPEED, model, shape, spacing).seconds == pytest.approx(expected)
+
+
+def test_passes_and_the_confidence_map_are_counted_where_they_are_asked_for(rng: np.random.Generator) -> None:
+    model = replace(random_model(rng), passes=4)
+    shape, spacing = (30, 40, 50), (1.0, 0.5, 2.0)
+    grid, source = math.prod(grid_shape(model.grid, shape, spacing)), math.prod(shape)
+    all_passes, one = (estimate(SPEED, model, shape, spacing, passes=passes) for passes in (None, 1))
+    assert all_passes == estimate(SPEED, model, shape, spacing, passes=4)
+    more = 3 * grid * SPEED.network + source * SPEED.sampling
+    assert all_passes.seconds - one.seconds == pytest.approx(more) and all_passes.megabytes > one.megabytes
+    sure = estimate(SPEED, model, shape, spacing, confidence=True)
+    assert sure.seconds - all_passes.seconds == pytest.approx(grid * SPEED.confidence)
+    assert all_passes.megabytes <= sure.megabytes <= all_passes.megabytes + grid / 1e6
+
+
+def test_a_model_whose_grid_may_have_any_size_is_measured(rng: np.random.Generator) -> None:
+    model = ct_model()
+    assert model.grid.divisor == 1
+    for normalisation in (model.normalisation, Normalisation()):  # the second one needs some contrast
+        assert measure(replace(model, normalisation=normalisation), 1, "numpy").fixed > 0
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.3, 0.7, 4.1), (3.0, 2.0, 1.0)])

@@ -255,6 +255,12 @@ def test_who_listens_to_the_progress_may_go(scan: Path, tmp_path: Path) -> None:
     assert written(tmp_path / "out") == OUTPUTS
 
 
+def _hear_interrupts() -> None:
+    """Undo what nohup and a shell's & do: they have a process ignore signals, and so do its children."""
+    for number in (signal.SIGINT, 1):  # 1: SIGHUP
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (1, 129)])  # 1: SIGHUP
 @pytest.mark.parametrize("step", ["reading", "sampling", "network"])
@@ -271,6 +277,7 @@ def test_ctrl_c_leaves_nothing(
         cwd=CHECKOUT,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_hear_interrupts,
     )
     assert process.stderr is not None
     for line in process.stderr:

@@ -34,13 +34,6 @@ def random_grid(*shape: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 128, shape).astype(np.uint8)
 
 
-def test_graphs_are_given_what_networks_are_trained_on() -> None:
-    pytest.importorskip("torch", reason="torch is not installed")
-    from LowResSegLib.networks import ternary
-
-    assert ternary.INTENSITY_SCALE == INTENSITY_SCALE
-
-
 @pytest.mark.parametrize("slices", [False, True])
 def test_logits_are_the_definition(slices: bool) -> None:
     graph = convolution_graph(classes=3, slices=slices)

@@ -292,6 +292,24 @@ def test_a_comparison_is_the_same_there_and_here(runner: Runner) -> None:
     assert difference.volume.array.any()
 
 
+def test_a_comparison_places_and_matches_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from LowResSegLib.comparison import difference, pairing
+
+    calls: list[str] = []
+    place = pairing.place
+    monkeypatch.setattr(pairing, "place", lambda *arguments: calls.append("place") or place(*arguments))
+    first, second = two_segmentations()
+    steps: list[tuple[str, float]] = []
+    _, differing = work.compare(
+        first, second, ("mine", "yours"), lambda step, share: steps.append((step, share)), lambda: False
+    )
+    assert calls == ["place"]
+    assert [label.name for label in differing.labels] == ["only mine", "only yours", "labelled differently"]
+    np.testing.assert_array_equal(differing.volume.array, difference(first, second).volume.array)
+    shares = [share for _, share in steps]
+    assert steps[0] == ("matching", 0.0) and shares == sorted(shares) and shares[-1] == 1.0
+
+
 def test_errors_of_a_comparison_are_told(runner: Runner) -> None:
     first, second = two_segmentations()
     far = Volume(second[0].volume.array, (1.0, 2.0, 1.5), (5000.0, 0.0, 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -310,7 +311,9 @@ def test_in_process_runs_the_same_way(volume: Volume, model: str) -> None:
         InProcess().submit(volume, "no such model").result()
 
 
-def test_both_runners_keep_the_interface() -> None:
-    runners: list[Runner] = [InProcess(), Worker()]  # that they fit the type, mypy checks in the package
-    for runner in runners:
-        runner.close()
+@pytest.mark.parametrize("kind", [InProcess, Worker])
+@pytest.mark.parametrize("name", ["submit", "submit_file", "submit_measure", "submit_comparison", "close"])
+def test_both_runners_keep_the_interface(kind: type[Runner], name: str) -> None:
+    """Their arguments have the same names and defaults, in the same order; mypy looks at the types."""
+    expected, found = (inspect.signature(getattr(each, name)).parameters.values() for each in (Runner, kind))
+    assert [(each.name, each.default) for each in found] == [(each.name, each.default) for each in expected]

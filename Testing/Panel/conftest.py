@@ -81,7 +81,7 @@ def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         request.getfixturevalue("slicer")
         from LowResSegSlicer.logic import LowResSegLogic
 
-        monkeypatch.setattr(LowResSegLogic, "estimate", lambda self, volumeNode, model="brain", finished=None: None)
+        monkeypatch.setattr(LowResSegLogic, "estimate", lambda self, *arguments: None)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def test_the_editor_gets_result_and_source_volume(
     click(ui.editSection)
     assert editor.segmentationNode() is segmented.context.result
     assert editor.sourceVolumeNode() is volume
+    assert editor.maximumNumberOfUndoStates == 10  # as in the Segment Editor itself
     assert (editor._observed, editor._shortcuts) == (True, True)
     picture(segmented, "edit")
 

@@ -144,6 +144,13 @@ def _has(kind: str, use: Use, version: str) -> bool:
 
 @needs_facts
 @each_version
+def test_lists_of_nodes_can_leave_some_out(version: str) -> None:
+    assert "sortFilterProxyModel()" in members("qMRMLNodeComboBox", METHODS, version)
+    assert "hiddenNodeIDs" in classes(version)["qMRMLSortFilterProxyModel"]["properties"]
+
+
+@needs_facts
+@each_version
 def test_signals_connected_by_the_panel_exist(version: str) -> None:
     seen = 0
     for script in scripts():

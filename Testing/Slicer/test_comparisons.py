@@ -97,9 +97,9 @@ def test_the_difference_shows_what_only_one_has(slicer: Any, logic: Any, volume:
 
     segments = result.difference.GetSegmentation()
     names = {segments.GetSegment(name).GetName(): name for name in segments.GetSegmentIDs()}
-    assert set(names) >= {"only A", "only B", "labelled differently"}
+    assert set(names) >= {"Only in the reference", "Only in the other", "In both, but not the same structure"}
     first, second = (inside(slicer, node, volume, "Segment_1") for node in pair)
-    found = inside(slicer, result.difference, volume, names["only A"])
+    found = inside(slicer, result.difference, volume, names["Only in the reference"])
     np.testing.assert_array_equal(found, first & ~second)
     assert found.any()
     colours = {segments.GetSegment(name).GetColor() for name in segments.GetSegmentIDs()}

@@ -15,6 +15,8 @@ from LowResSegLib.volume import Volume
 def test_the_map_and_the_review_come_with_the_result(
     slicer: Any, logic: Any, volume: Any, model: str, finish: Callable
 ) -> None:
+    from LowResSegSlicer.nodes import map_ids, scans
+
     plain = logic.process(volume, model)
     assert logic.confidence_node(plain) is None
     assert [row.confidence for row in logic.review(plain)] == [None] * 3
@@ -32,6 +34,8 @@ def test_the_map_and_the_review_come_with_the_result(
     assert 0 < rows[0].confidence <= 100 and rows[0].volume_ml > 0
     assert all(isinstance(row.needs_review, bool) for row in rows)
     assert logic.review(None) == [] and logic.review(volume) == []
+    assert scans() == [volume]  # maps are not taken for scans
+    assert sorted(map_ids()) == sorted(logic.confidence_node(node).GetID() for node in (here, run.node))
 
 
 def test_the_map_is_shown_from_0_to_100_with_colours_of_its_own(
@@ -49,7 +53,7 @@ def test_the_map_is_shown_from_0_to_100_with_colours_of_its_own(
     low, high = [0.0] * 4, [0.0] * 4
     table.GetColor(0, low)
     table.GetColor(100, high)
-    assert low[0] > low[1] and high[1] > high[0]  # red and green
+    assert low[0] == max(low[:3]) and high[2] == max(high[:3])  # red and blue
     assert nodes[0].GetName() == "scan confidence" != nodes[1].GetName()
 
 

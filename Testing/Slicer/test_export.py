@@ -225,6 +225,23 @@ def test_dicom_files_that_are_gone_are_told(
             logic.export(segmentation, tmp_path / "out", ("dicom",))
 
 
+def test_where_nothing_can_write_dicom_the_sentence_says_what_to_install_in_slicer(
+    slicer: Any, logic: Any, volume: Any, segmentation: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from LowResSegLib.errors import InputError
+
+    file = tmp_path / "1.dcm"
+    file.write_bytes(b"")
+    volume.SetAttribute("DICOM.instanceUIDs", "1.2.3")
+    monkeypatch.setattr(
+        slicer, "dicomDatabase", SimpleNamespace(fileForInstance=lambda instance: str(file)), raising=False
+    )
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, package=None: None)
+    with pytest.raises(InputError, match=r'QuantitativeReporting.*slicer\.util\.pip_install\("highdicom"\)'):
+        logic.export(segmentation, tmp_path / "out", ("dicom",))
+    assert names(tmp_path / "out") == []
+
+
 def test_dicom_is_written_by_the_library_from_the_files_in_slicer_s_database(
     slicer: Any, logic: Any, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

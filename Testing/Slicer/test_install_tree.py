@@ -180,7 +180,7 @@ found = {
     assert found["icons"] == str(installed / "Resources" / "Icons")
 
 
-@pytest.mark.parametrize("fault", ["broken", "missing", "of another version"])
+@pytest.mark.parametrize("fault", ["broken", "cut off", "missing", "of another version"])
 def test_module_works_on_when_the_native_library_does_not_load(
     application: object, installed: Path, scan: Path, fault: str
 ) -> None:
@@ -189,6 +189,8 @@ def test_module_works_on_when_the_native_library_does_not_load(
     library.rename(kept)
     if fault == "broken":
         library.write_bytes(b"an installation that was not finished")
+    elif fault == "cut off":  # which ends a process that loads it
+        library.write_bytes(kept.read_bytes()[: kept.stat().st_size // 2])
     elif fault == "of another version":
         library.symlink_to(_other_library())
     code = """
@@ -214,8 +216,8 @@ found = {
         library.unlink(missing_ok=True)
         kept.rename(library)
     assert found["available"] is False
-    reason = {"broken": "cannot be loaded", "missing": "not part of this installation"}.get(fault, "cannot be loaded")
-    assert reason in str(found["why"])
+    reasons = {"missing": "not part of this installation", "cut off": "its end is missing"}
+    assert reasons.get(fault, "cannot be loaded") in str(found["why"])
     assert "native" not in found["backends"] and len(found["backends"]) == 2  # type: ignore[operator, arg-type]
     assert found["voxels"] != [0, 0, 0]
 

@@ -178,6 +178,8 @@ def test_a_sequence_without_a_browser_gets_one(slicer: Any, logic: Any, browser:
 def test_results_are_shown_under_the_transform_of_the_sequence(
     slicer: Any, logic: Any, browser: Any, model: str
 ) -> None:
+    from LowResSegSlicer.nodes import run_record
+
     proxy = browser.GetProxyNode(browser.GetMasterSequenceNode())
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     proxy.SetAndObserveTransformNodeID(transform.GetID())
@@ -186,7 +188,9 @@ def test_results_are_shown_under_the_transform_of_the_sequence(
 
     proxy.SetAndObserveTransformNodeID(shift(slicer, 1.1).GetID())
     bent = logic.process(proxy, model)
-    assert browser.GetProxyNode(bent).GetTransformNodeID() is None
+    shown = browser.GetProxyNode(bent)
+    assert shown.GetTransformNodeID() is None
+    assert "non-linear transform" in run_record(shown)["warnings"][0]
 
 
 def test_results_can_be_labelmaps_and_are_replaced(slicer: Any, logic: Any, browser: Any, model: str) -> None:

@@ -6,10 +6,9 @@ import time
 from typing import Any, Callable, Optional
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
-from LowResSegSlicer.confidence import CONFIDENCE_ROLE
+from LowResSegSlicer.nodes import scans
 from LowResSegSlicer.panel import settings, words
 from LowResSegSlicer.panel.section import Context, Section, say, sentence
 
@@ -97,7 +96,7 @@ class Batch(Section):
     def _found(self) -> list[Any]:
         logic = self.context.logic
         if self.ui.batchSourceSelector.currentIndex == _SCENE:
-            return list(logic.batch_cases_from_nodes(_scans()))
+            return list(logic.batch_cases_from_nodes(scans()))
         folder = self.ui.batchFolder.currentPath
         return list(logic.batch_cases_from_folder(folder)) if folder else []
 
@@ -187,21 +186,6 @@ class Batch(Section):
             text += " " + _("The rest was cancelled.")
         say(self.ui.batchMessage, text)
         self.context.refresh()
-
-
-def _scans() -> list[Any]:
-    """The volumes of the scene that may be scans: no labelmaps, no confidence maps, nothing hidden."""
-    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-    results = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    results += slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")
-    maps = {node.GetNodeReferenceID(CONFIDENCE_ROLE) for node in results}
-    return [
-        node
-        for node in nodes
-        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
-        and not node.GetHideFromEditors()
-        and node.GetID() not in maps
-    ]
 
 
 def _status_text(case: Any) -> str:

@@ -144,6 +144,8 @@ class Comparing(Section):
                 item = qt.QTableWidgetItem(text)
                 if column:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                else:
+                    item.setToolTip(text)  # long names are cut
                 table.setItem(number, column, item)
             table.setRowHeight(number, _ROW)
         table.setFixedHeight(_ROW * (1 + min(max(len(rows), 2), 10)) + 6)

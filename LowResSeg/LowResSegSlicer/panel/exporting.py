@@ -65,7 +65,6 @@ class Exporting(Section):
         settings.remember("exportFolder", folder)
         for name, box in self._boxes.items():
             settings.remember(f"export.{name}", box.checked)
-        settings.remember("exportOverwrite", self.ui.exportOverwriteCheckBox.checked)
         try:
             files: list[Any] = self.context.logic.export(
                 self.ui.exportSelector.currentNode(),

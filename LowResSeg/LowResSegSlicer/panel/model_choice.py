@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Callable, Optional
 
 import qt
@@ -109,7 +108,6 @@ class ModelChoice:
         try:
             install_package(_RUNTIME)
         except Exception as error:
-            logging.error("LowResSeg: onnxruntime could not be installed.", exc_info=True)
             self.say(_("onnxruntime could not be installed: {reason}").format(reason=sentence(error)))
             return
         self.context.logic.close()  # the worker process of before does not have it

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Callable, ClassVar, Optional
 
 import slicer
 
 from LowResSegLib.errors import LowResSegError
+from LowResSegSlicer.log import log_fault
 
 
 @dataclass
@@ -92,7 +92,7 @@ def say(label: Any, text: str) -> None:
 
 
 def sentence(error: BaseException) -> str:
-    """What the user reads of an error. What is not expected goes to the log with its traceback."""
+    """What the user reads of an error. What is not expected goes to the log, too, without its text."""
     if not isinstance(error, LowResSegError):
-        logging.error("LowResSeg: %s", type(error).__name__, exc_info=error)
+        log_fault("What the user asked for failed.", error)
     return str(error) or type(error).__name__

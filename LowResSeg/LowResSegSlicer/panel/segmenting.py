@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from LowResSegLib import kernels
-from LowResSegSlicer.nodes import modality_of, run_record
+from LowResSegSlicer.nodes import map_ids, modality_of, run_record
 from LowResSegSlicer.panel import settings, words
 from LowResSegSlicer.panel.model_choice import ModelChoice
 from LowResSegSlicer.panel.section import Context, Section, say, sentence
@@ -31,7 +31,7 @@ class Segmenting(Section):
         Section.__init__(self, context)
         self.models = ModelChoice(context, self.ui, self._say)
         self._began = 0.0
-        self._measured: set[str] = set()  # models whose measurement was begun
+        self._measured: set[tuple[str, Optional[int]]] = set()  # models and threads whose measurement was begun
         self._restore_options()
         self.ui.modelCardBrowser.setFixedHeight(180)
         self.ui.inputSection.connect("contentsCollapsed(bool)", self.on_collapsed)
@@ -109,6 +109,9 @@ class Segmenting(Section):
     # The volume
 
     def _show_volume(self, volume: Optional[Any]) -> None:
+        offered, maps = self.ui.inputSelector.sortFilterProxyModel(), map_ids()
+        if list(offered.hiddenNodeIDs) != maps:  # which are no scans
+            offered.hiddenNodeIDs = maps
         self.ui.sampleButton.visible = volume is None
         if volume is None:
             self.ui.inputInfoLabel.text = _(
@@ -152,32 +155,38 @@ class Segmenting(Section):
         if volume is None or model is None:
             say(label, "")
             return
-        text = self.context.logic.estimate_text(volume, model)
+        options = self.options()
+        wanted = {name: options[name] for name in ("threads", "passes", "confidence")}
+        text = self.context.logic.estimate_text(volume, model, **wanted)
         if text:
-            confidence = self.ui.confidenceCheckBox.checked  # which is not measured
-            more = _("This will take {estimate}; the confidence map takes a little longer.")
-            say(label, (more if confidence else _("This will take {estimate}.")).format(estimate=text))
-        elif model not in self._measured:
+            say(label, _("This will take {estimate}.").format(estimate=text))
+        elif (model, options["threads"]) not in self._measured:
             say(label, "")
             if self.context.run is None and self.context.entered:
-                self._measure(volume, model)
+                self._measure(volume, model, options["threads"])
 
-    def _measure(self, volume: Any, model: str) -> None:
-        self._measured.add(model)
+    def _measure(self, volume: Any, model: str, threads: Optional[int]) -> None:
+        self._measured.add((model, threads))
         say(self.ui.estimateLabel, _("Measuring how fast this computer is…"))
+
+        def ended(run: Optional[Any]) -> None:
+            self._on_measured(run, model, threads)
+
         try:
-            self.context.logic.estimate(volume, model, finished=lambda run: self._on_measured(run, model))
+            self.context.logic.estimate(volume, model, ended, threads)
         except Exception as error:  # without it, one can segment too
             self._say_unknown(error)
 
-    def _on_measured(self, run: Optional[Any], model: str) -> None:
+    def _on_measured(self, run: Optional[Any], model: str, threads: Optional[int]) -> None:
+        if run is not None and run.cancelled:
+            self._measured.discard((model, threads))  # it gave way to something else; to be done at the next refresh
+            if self.context.run is not None:  # else it was another measurement
+                say(self.ui.estimateLabel, "")
+            return
         say(self.ui.estimateLabel, "")
         if run is not None and run.error is not None:
             self._say_unknown(run.error)
-        if run is not None and run.cancelled:
-            self._measured.discard(model)  # it gave way to something else; to be done at the next refresh
-        else:
-            self.context.refresh()
+        self.context.refresh()
 
     def _say_unknown(self, error: BaseException) -> None:
         say(self.ui.estimateLabel, _("How long it will take is not known: {reason}").format(reason=sentence(error)))

@@ -18,6 +18,7 @@ def step_text(step: str) -> str:
             return phrase.format(structure=step[len(beginning) :])
     return {
         "": _("Starting"),
+        "starting": _("Starting"),
         "model": _("Reading the model"),
         "reading": _("Reading the scan"),
         "sampling": _("Resampling the volume"),
