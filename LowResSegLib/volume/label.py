@@ -11,7 +11,7 @@ from LowResSegLib.errors import InputError
 # The lists of codes that Slicer looks an entry up in: its own names of them.
 _CONTEXT = "Segmentation category and type - DICOM master list"
 _REGION_CONTEXT = "Anatomic codes - DICOM master list"
-# Structures of the bundled models that DICOM's list does not have. Slicer finds them in the list that the module brings.
+# Structures of the bundled models that DICOM's list does not have; the module brings Slicer a list that has them.
 _OWN_CONTEXT = "Segmentation category and type - LowResSeg"
 _OWN_CODES = (("SCT", "53118009"), ("SCT", "25991003"), ("DCM", "110700"))  # scheme and value
 
