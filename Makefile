@@ -144,7 +144,7 @@ $(TEMPLATE): tools/mni152.py | .venv-run/stamp
 	$(call environment,.venv-run,$(PYTHON),--editable ".[onnx$(comma)picture]")
 
 .venv-test/stamp: $(REQUIREMENTS)
-	$(call environment,.venv-test,$(PYTHON),--editable ".[onnx$(comma)picture$(comma)dicom$(comma)train$(comma)test$(comma)slicer$(comma)panel$(comma)lint]")
+	$(call environment,.venv-test,$(PYTHON),--editable ".[onnx$(comma)picture$(comma)dicom$(comma)train$(comma)test$(comma)slicer$(comma)panel$(comma)server$(comma)lint]")
 
 .venv-numpy-1/stamp: $(REQUIREMENTS)
 	$(call environment,.venv-numpy-1,$(PYTHON_1),"numpy==1.26.*" --editable ".[onnx$(comma)picture$(comma)dicom$(comma)test]")

@@ -12,7 +12,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from LowResSegLib.model import Model
+from LowResSegLib.model import Described
 from LowResSegLib.model.plan import MAX_LOGIT
 from LowResSegLib.sampling import NANOMETRES, LowResolution
 from LowResSegLib.volume import Volume
@@ -23,7 +23,7 @@ _MOST_LOGITS = 2 * MAX_LOGIT + 1  # differences of two logits
 _COLUMNS = 101  # percents
 
 
-def review_below(model: Model) -> float:
+def review_below(model: Described) -> float:
     """Mean confidence in percent below which a structure should be looked at: `review_below` of the model's card."""
     stated = model.card.get("review_below")
     usable = isinstance(stated, (int, float)) and not isinstance(stated, bool) and 0 <= stated <= 100

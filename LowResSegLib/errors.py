@@ -19,5 +19,9 @@ class BackendError(LowResSegError):
     """An engine that is not available here or cannot run this model."""
 
 
+class RemoteError(LowResSegError):
+    """A server that cannot be reached, refuses, or gives an answer that cannot be used."""
+
+
 class Cancelled(LowResSegError):
     """The user stopped the run."""

@@ -16,8 +16,8 @@ import numpy as np
 
 from LowResSegLib import engine, kernels
 from LowResSegLib.kernels.blend import blend as blend_natively
-from LowResSegLib.model import Model
-from LowResSegLib.reconstruction import empty_labels, reconstruct_slab
+from LowResSegLib.model import Described, Model
+from LowResSegLib.reconstruction import count_slab, empty_labels, evidence_of, fuse_slab, no_counts, reconstruct_slab
 from LowResSegLib.sampling import LowResolution, sample
 from LowResSegLib.slabs import Slab, cut
 from LowResSegLib.volume import Volume
@@ -34,10 +34,10 @@ _PASSES = {
 
 
 def sample_grids(
-    volume: Volume, model: Model, passes: int, step: Callable[[float], None], threads: Optional[int] = None
+    volume: Volume, model: Described, passes: int, step: Callable[[float], None], threads: Optional[int] = None
 ) -> list[LowResolution]:
     """The volume on the model's grid, and for more passes than one also half a voxel aside; see `sampling.sample`."""
-    count = 1 + _PASSES[passes][-1][0]
+    count = grids_of(passes)
 
     def share(number: int) -> Callable[[float], None]:
         return lambda done: step((number + done) / count)
@@ -74,31 +74,75 @@ def label(
     Returns:
         uint8 array of the volume's own shape and axes; the thickness does not change it.
     """
-    low = grids[0]
+    low, fusion = grids[0], model.fusion
     slices = low.grid.shape[0]
     labels = empty_labels(low)
     slabs = cut(model.network, slices, thickness or slices)
-    for number, slab in enumerate(slabs):
+    # A fusion counts the intensities of the whole scan before it labels a voxel. Where the logits of the whole grid
+    # are too large to be kept, the network runs twice.
+    counted = slabs if fusion is not None and len(slabs) > 1 else []
+    counts = no_counts(model.network.classes)
+    total = len(counted) + len(slabs)
+    for number, slab in enumerate([*counted, *slabs]):
 
         def network(done: float, number: int = number) -> None:
-            report("network", (number + _NETWORK * done) / len(slabs))
+            report("network", (number + _NETWORK * done) / total)
 
         def reconstruction(done: float, number: int = number) -> None:
-            report("reconstruction", (number + _NETWORK + (1 - _NETWORK) * done) / len(slabs))
+            report("reconstruction", (number + _NETWORK + (1 - _NETWORK) * done) / total)
 
         network(0.0)
-        logits = _logits(model, grids, passes, slab, backend, threads, network)
+        logits = _logits(model, [each.grid for each in grids], passes, slab, backend, threads, network)
         reconstruction(0.0)
-        if look is not None:
+        only_count = number < len(counted)
+        if look is not None and not only_count:
             look(logits, slab.first, slab.end, partial(reconstruction, 0.0))
-        reconstruct_slab(logits, low, slab.first, slab.end, labels, reconstruction, threads)
+        if fusion is None:
+            reconstruct_slab(logits, low, slab.first, slab.end, labels, reconstruction, threads)
+        elif only_count:
+            count_slab(logits, low, slab.first, slab.end, fusion, counts, reconstruction, threads)
+        else:
+            if not counted:
+                count_slab(logits, low, slab.first, slab.end, fusion, counts, lambda done: reconstruction(0.0), threads)
+            evidence = evidence_of(counts, fusion)
+            fuse_slab(logits, low, slab.first, slab.end, fusion, evidence, labels, reconstruction, threads)
         del logits  # before the next slab's are made
     return labels
 
 
+def logits_of(
+    model: Model,
+    grids: Sequence[np.ndarray],
+    passes: int,
+    backend: str,
+    threads: Optional[int],
+    step: Callable[[float], None],
+) -> np.ndarray:
+    """Averaged logits of a whole grid, of which `label` makes labels.
+
+    Args:
+        model: the model.
+        grids: uint8 (z, y, x), the grids of what `sample_grids` gave for these passes.
+        passes: 1, 2 or 4.
+        backend: see `engine.run`.
+        threads: see `engine.run`.
+        step: called with the share that is done, 0 to 1; may raise to stop.
+
+    Returns:
+        int16 (classes, z, y, x) on the first grid.
+    """
+    slices = grids[0].shape[0]
+    return _logits(model, grids, passes, Slab(0, slices, 0, slices), backend, threads, step)
+
+
+def grids_of(passes: int) -> int:
+    """How many grids so many passes see."""
+    return 1 + _PASSES[passes][-1][0]
+
+
 def _logits(
     model: Model,
-    grids: Sequence[LowResolution],
+    grids: Sequence[np.ndarray],
     passes: int,
     slab: Slab,
     backend: str,
@@ -108,10 +152,10 @@ def _logits(
     """Logits of a slab and of the slice behind it, int16 (classes, z, y, x)."""
     axis = mirror_axis(model.grid.orientation)
     first = slab.first - slab.begins
-    stop = min(slab.end + 1, grids[0].grid.shape[0]) - slab.begins
+    stop = min(slab.end + 1, grids[0].shape[0]) - slab.begins
     mean = np.empty(0, np.int16)
     for number, (which, mirrored) in enumerate(_PASSES[passes]):
-        grid = grids[which].grid[slab.begins : slab.stops]
+        grid = grids[which][slab.begins : slab.stops]
 
         def share(done: float, number: int = number) -> None:
             step((number + done) / passes)

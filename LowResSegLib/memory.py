@@ -18,6 +18,7 @@ from LowResSegLib.volume import Volume
 _SAMPLING = 24  # a voxel of the grid: intensities as float32, and what normalising them needs
 _LABELLED = 12  # a voxel of the grid, without the native kernels: which ones have a structure
 _PLANE = 24  # a voxel of a source slice and class, without the native kernels: interpolated logits
+_FUSED = 40  # and where a fusion corrects them, too
 _FIXED = 24e6  # libraries that are loaded on the way, threads, small things
 
 
@@ -84,7 +85,10 @@ def _peak(
     labelling = logits * (alive + (thickness < grid[0]))
     if backend != "native":
         largest = volume.array.size / min(volume.array.shape)
-        labelling += _LABELLED * slices * plane + _PLANE * model.network.classes * largest
+        held = _PLANE if model.fusion is None else _PLANE + _FUSED
+        labelling += _LABELLED * slices * plane + held * model.network.classes * largest
+    if model.fusion is not None:  # levels of the slab's source voxels
+        labelling += volume.array.size * min(1.0, (thickness + 1) / grid[0])
     if engine.keeps_memory(model.network, backend):
         labelling += network - alive * logits
     return max(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -15,7 +15,7 @@ from LowResSegLib.confidence import Confidence, mark, review_below
 from LowResSegLib.errors import Cancelled, InputError
 from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.memory import peak_memory_mb, plan_memory
-from LowResSegLib.model import MODALITIES, PASSES, Model, load_model
+from LowResSegLib.model import MODALITIES, PASSES, Described, Model, load_model
 from LowResSegLib.version import __version__
 from LowResSegLib.volume import Volume, check_scan
 
@@ -35,14 +35,25 @@ Progress = Callable[[str, float], None]
 Cancel = Callable[[], bool]
 
 
-class _Steps:
-    """Times the steps, reports progress over the whole run and stops where the user asks for it."""
+class Steps:
+    """Times the steps, reports progress over the whole run and stops where the user asks for it.
 
-    def __init__(self, progress: Optional[Progress], cancel: Optional[Cancel]) -> None:
-        self.progress, self.cancel = progress, cancel
-        self.seconds = dict.fromkeys(_BEGINS, 0.0)
+    Args:
+        progress, cancel: as in `segment`.
+        begins, ends: for each step, in order, the share of the whole run that is done when it begins and ends.
+    """
+
+    def __init__(
+        self,
+        progress: Optional[Progress],
+        cancel: Optional[Cancel],
+        begins: Mapping[str, float] = _BEGINS,
+        ends: Mapping[str, float] = _ENDS,
+    ) -> None:
+        self.progress, self.cancel, self.begins, self.ends = progress, cancel, begins, ends
+        self.seconds = dict.fromkeys(begins, 0.0)
         self.began = self.last = time.perf_counter()
-        self.current = "model"
+        self.current = next(iter(begins))
 
     def report(self, name: str, share: float) -> None:
         """Step `name` is being worked on, and `share` of it is done."""
@@ -52,7 +63,7 @@ class _Steps:
         if self.cancel is not None and self.cancel():
             raise Cancelled("The run was cancelled.")
         if self.progress is not None:
-            self.progress(name, min(1.0, _BEGINS[name] + (_ENDS[name] - _BEGINS[name]) * share))
+            self.progress(name, min(1.0, self.begins[name] + (self.ends[name] - self.begins[name]) * share))
 
     def finish(self) -> dict[str, float]:
         """The run is done; returns the seconds of each step, and of all."""
@@ -157,21 +168,17 @@ def _segment(
     passes: Optional[int],
 ) -> tuple[Volume, dict[str, Any], Optional[Volume]]:
     """Do what `segment` and `segment_with_confidence` promise."""
-    if threads is not None and not 1 <= threads <= _MOST_THREADS:
-        raise InputError(f"The number of threads is 1 to {_MOST_THREADS}, not {threads}.")
+    check_threads(threads)
     if max_memory is not None and not 0 < max_memory < math.inf:
         raise InputError(f"The memory limit is a number of megabytes above 0, not {max_memory}.")
-    steps = _Steps(progress, cancel)
+    steps = Steps(progress, cancel)
     steps.report("model", 0.0)
     network = load_model(model)
-    looks = network.passes if passes is None else passes
-    if not isinstance(looks, int) or looks not in PASSES or looks > network.passes:
-        allowed = ", ".join(str(number) for number in PASSES if number <= network.passes)
-        raise InputError(f"The model {network.name} looks {network.passes} times at a scan; choose from: {allowed}.")
+    looks = passes_of(network, passes)
     chosen = engine.choose_backend(backend, network)
     steps.report("sampling", 0.0)
     check_scan(volume, not_a_labelmap)
-    warnings = _warnings(volume, network)
+    warnings = modality_warnings(volume, network)
     thickness = None
     if max_memory is not None:
         wanted = (chosen,) if backend != "auto" else engine.usable_backends(network)
@@ -182,7 +189,7 @@ def _segment(
     labelmap = volume.with_array(label(network, grids, looks, chosen, threads, thickness, steps.report, look))
     seconds = steps.finish()
     record = {
-        **_record(labelmap, network, chosen, threads, grids[0].grid.shape, warnings),
+        **run_record(labelmap, network, chosen, threads, grids[0].grid.shape, warnings),
         "passes": looks,
         "slab_slices": thickness,
         "seconds": seconds,
@@ -195,7 +202,22 @@ def _segment(
     return labelmap, record, seen.volume(volume, grids[0])
 
 
-def _warnings(volume: Volume, model: Model) -> list[str]:
+def check_threads(threads: Optional[int]) -> None:
+    """Raise InputError where this is no number of threads."""
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise InputError(f"The number of threads is 1 to {_MOST_THREADS}, not {threads}.")
+
+
+def passes_of(model: Described, passes: Optional[int]) -> int:
+    """How often the network looks: as often as is asked for, or as the model asks for; raises InputError."""
+    looks = model.passes if passes is None else passes
+    if not isinstance(looks, int) or looks not in PASSES or looks > model.passes:
+        allowed = ", ".join(str(number) for number in PASSES if number <= model.passes)
+        raise InputError(f"The model {model.name} looks {model.passes} times at a scan; choose from: {allowed}.")
+    return looks
+
+
+def modality_warnings(volume: Volume, model: Described) -> list[str]:
     """Say where a scan does not seem to be of the model's modality; neither header nor values are sure to tell."""
     least, known = float(volume.array.min()), volume.modality in MODALITIES
     if known and volume.modality != model.modality:
@@ -209,14 +231,24 @@ def _warnings(volume: Volume, model: Model) -> list[str]:
     return [f"The model {model.name} is for {model.modality}, but {but}; its labels are probably wrong."]
 
 
-def _record(
+def run_record(
     labelmap: Volume,
-    model: Model,
+    model: Described,
     backend: str,
     threads: Optional[int],
     grid: tuple[int, ...],
     warnings: list[str],
 ) -> dict[str, Any]:
+    """The run record of a labelmap, but for passes, slabs, seconds and memory; see `segment`.
+
+    Args:
+        labelmap: the result.
+        model: what was run.
+        backend: by which it was run.
+        threads: at most so many.
+        grid: its shape, (z, y, x).
+        warnings: sentences.
+    """
     counts = np.zeros(len(model.labels), np.int64)
     for plane in labelmap.array:  # all at once would be copied into 8 bytes a voxel
         counts += np.bincount(plane.ravel(), minlength=len(counts))

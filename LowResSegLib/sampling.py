@@ -17,6 +17,7 @@ import numpy as np
 
 from LowResSegLib import kernels
 from LowResSegLib.errors import InputError
+from LowResSegLib.kernels import fuse
 from LowResSegLib.kernels.order import ranked
 from LowResSegLib.kernels.resample import resample as resample_natively
 from LowResSegLib.volume import Volume
@@ -110,8 +111,7 @@ class Normalisation:
 
     def apply(self, image: np.ndarray, threads: Optional[int] = None) -> np.ndarray:
         """Integers 0 to 127 (uint8) of a float32 array; raises InputError where all its values are the same."""
-        low, scale = self.line(image, threads)
-        return np.clip(np.rint((image - low) * scale), 0, 127).astype(np.uint8)
+        return _levels(image, *self.line(image, threads))
 
     def line(self, image: np.ndarray, threads: Optional[int] = None) -> tuple[np.float32, np.float32]:
         """The intensity that becomes 0, and levels per unit of intensity; raises InputError as `apply`."""
@@ -127,9 +127,44 @@ class Normalisation:
         return low, np.float32(self.level) / (reference - low)
 
 
+def _levels(values: np.ndarray, low: np.float32, scale: np.float32) -> np.ndarray:
+    """Float32 intensities as integers 0 to 127 (uint8); each operation is rounded to float32 by itself."""
+    return np.asarray(np.clip(np.rint((values - low) * scale), 0, 127).astype(np.uint8))
+
+
 def _rank(percent: float, count: int) -> int:
     """The place of a percentile among sorted values, the lower one of two."""
     return math.floor(percent / 100 * (count - 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan at its own resolution, with the way of its intensities to the grid's integers.
+
+    Attributes:
+        array: (z, y, x) in the model's orientation, a view of the volume's.
+        low, scale: what `Normalisation.line` gave for the grid.
+        window: of the normalisation.
+    """
+
+    array: np.ndarray
+    low: np.float32
+    scale: np.float32
+    window: Optional[tuple[float, float]] = None
+
+    def levels(self, part: tuple[slice, ...], threads: Optional[int] = None) -> np.ndarray:
+        """Integers 0 to 127 (uint8) of a part of the scan; its axes lie in memory in the order of the scan's."""
+        source = self.array[part]
+        result = np.empty_like(source, np.uint8)
+        if fuse.available():
+            fuse.levels_of(source, self.low, self.scale, self.window, result, threads)
+            return result
+        for plane, levels in zip(source, result):
+            values = plane.astype(np.float32)
+            if self.window is not None:
+                np.clip(values, np.float32(self.window[0]), np.float32(self.window[1]), out=values)
+            levels[...] = _levels(values, self.low, self.scale)
+        return result
 
 
 @dataclass(frozen=True)
@@ -142,6 +177,7 @@ class LowResolution:
         orientation: from the volume's axes to the model's.
         source_shape: the volume's shape in the model's orientation.
         source_spacing, spacing: of volume (z, y, x, in the model's orientation) and grid, in nanometres.
+        scan: the volume itself, for reconstructions that look at it.
     """
 
     grid: np.ndarray
@@ -150,6 +186,7 @@ class LowResolution:
     source_shape: tuple[int, ...]
     source_spacing: tuple[int, ...]
     spacing: int
+    scan: Optional[Scan] = None
 
 
 def orientation_to(volume: Volume, code: str) -> Orientation:
@@ -316,5 +353,7 @@ def sample(
     if not np.isfinite(image).all():
         raise InputError("The image has values that are not finite numbers or are too large; repair them first.")
     padded = [(0, -n % grid.divisor) for n in size]
-    levels = np.pad(normalisation.apply(image, threads), padded)
-    return LowResolution(levels, size, orientation, source.shape, source_spacing, target_spacing)
+    line = normalisation.line(image, threads)
+    levels = np.pad(_levels(image, *line), padded)
+    scan = Scan(source, *line, window)
+    return LowResolution(levels, size, orientation, source.shape, source_spacing, target_spacing, scan)

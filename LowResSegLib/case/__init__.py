@@ -10,6 +10,7 @@ from LowResSegLib.case.run import (
     PICTURE,
     RECORD,
     SEGMENTATION,
+    Way,
     segment_case,
     spare,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "RECORD",
     "SEGMENTATION",
     "OutputFolder",
+    "Way",
     "check_memory",
     "segment_case",
     "spare",

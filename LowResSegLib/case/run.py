@@ -36,6 +36,12 @@ DICOM_SEG, CONFIDENCE = "_seg.dcm", "_confidence.nii.gz"
 # By the names that callers in Python use.
 FORMATS = {"seg.nrrd": SEGMENTATION, "nii.gz": LABELMAP, "png": PICTURE, "json": RECORD, "dcm": DICOM_SEG}
 
+# (volume, model, whether with confidence, options of `segment`, progress, cancel) -> labelmap, run record, confidence
+Way = Callable[
+    [Volume, Union[str, Model], bool, Mapping[str, Any], pipeline.Progress, pipeline.Cancel],
+    tuple[Volume, dict[str, Any], Optional[Volume]],
+]
+
 # The part of the whole run that reading and the segmentation take, for the progress; the rest is writing.
 _READ, _SEGMENTED = 0.05, 0.85
 
@@ -74,6 +80,7 @@ def segment_case(
     progress: Optional[pipeline.Progress] = None,
     cancel: Optional[pipeline.Cancel] = None,
     options: Optional[Mapping[str, Any]] = None,
+    way: Optional[Way] = None,
 ) -> tuple[dict[str, Any], list[str]]:
     """Segment a scan and write its results, all of them or none.
 
@@ -90,6 +97,7 @@ def segment_case(
         progress: Called with each step and the share that is done of all.
         cancel: Asked again and again; where it returns true, the run ends with `Cancelled`.
         options: `backend`, `threads`, `not_a_labelmap`, `max_memory`, `passes` of `segment`.
+        way: Segments the volume, elsewhere perhaps; by default `pipeline.segment` or `segment_with_confidence`.
 
     Returns:
         The run record and the names of the files.
@@ -131,9 +139,11 @@ def segment_case(
         step(name, _READ + (_SEGMENTED - _READ) * share)
 
     with refusing(path):
-        if CONFIDENCE in endings:
-            way = pipeline.segment_with_confidence
-            labelmap, record, confidence = way(volume, model, segmenting, cancel, **given)
+        if way is not None:
+            labelmap, record, confidence = way(volume, model, CONFIDENCE in endings, given, segmenting, asked)
+        elif CONFIDENCE in endings:
+            surely = pipeline.segment_with_confidence
+            labelmap, record, confidence = surely(volume, model, segmenting, cancel, **given)
         else:
             labelmap, record = pipeline.segment(volume, model, segmenting, cancel, **given)
     if frame is not None:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, Optional
 
-from LowResSegLib.cli import bench, compare, dicom, evaluate, models, segment, train, worker
+from LowResSegLib.cli import bench, compare, dicom, evaluate, models, remote, segment, serve, train, worker
 from LowResSegLib.cli.batch import OUT_OF_MEMORY
 from LowResSegLib.cli.progress import say
 from LowResSegLib.errors import LowResSegError
@@ -25,12 +25,14 @@ COMMANDS: list[Callable[[Any], None]] = [
     segment.add,
     compare.add,
     dicom.add,
+    remote.add,
     models.add_list,
     models.add_info,
     bench.add,
     train.add_train,
     train.add_export,
     evaluate.add,
+    serve.add,
     worker.add,
 ]
 

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from LowResSegLib.case import (
     CONFIDENCE,
@@ -17,10 +17,11 @@ from LowResSegLib.case import (
     RECORD,
     SEGMENTATION,
     OutputFolder,
+    Way,
     segment_case,
     spare,
 )
-from LowResSegLib.cli import dicom, limits
+from LowResSegLib.cli import dicom, limits, remote
 from LowResSegLib.cli.batch import DONE, Result, exit_status, report_writer, run_cases, summary_table
 from LowResSegLib.cli.cases import ALL, Case, frame_argument, plan_cases, shard_argument, shared
 from LowResSegLib.cli.progress import progress_printer, say
@@ -96,6 +97,7 @@ def add(commands: Any) -> None:
         help=f"also write STEM{CONFIDENCE}, the probability of the labels in percent on the network's grid, and mark "
         "structures that need review",
     )
+    remote.add_arguments(command)
     command.add_argument("--report", metavar="FILE", type=Path, help="append a JSON line as each input ends")
     command.add_argument(
         "--json", action="store_true", help="print the run record instead of the table; of several inputs a list"
@@ -116,13 +118,16 @@ def run(args: argparse.Namespace) -> int:
     cases = shared(planned, args.shard)
     several = len(args.input) > 1 or bool(args.shard) or args.frame == ALL or cases[0].path != args.input[0]
     model: Union[str, Model] = args.model
-    if several:  # loaded once, and refused before any work; of a single input the record has the time of it
+    way = remote.way(args)
+    if (
+        several and way is None
+    ):  # loaded once, and refused before any work; of a single input the record has the time of it
         model = load_model(args.model)
         choose_backend(args.backend, model)
     with report_writer(args.report) as report, progress_printer(args.progress) as progress:
         results = run_cases(
             cases,
-            lambda case: _segment(case, args, model, _part(progress, cases, case)),
+            lambda case: _segment(case, args, model, way, _part(progress, cases, case)),
             lambda case: args.skip_existing and _complete(args, case),
             report,
         )
@@ -175,7 +180,7 @@ def _complete(args: argparse.Namespace, case: Case) -> bool:
 
 
 def _segment(
-    case: Case, args: argparse.Namespace, model: Union[str, Model], progress: Progress
+    case: Case, args: argparse.Namespace, model: Union[str, Model], way: Optional[Way], progress: Progress
 ) -> tuple[dict[str, Any], list[str]]:
     """Segment a case; returns its run record and the names of its files."""
     with OutputFolder(args.output, args.overwrite, _ADVICE) as output:
@@ -196,6 +201,7 @@ def _segment(
                 "max_memory": args.max_memory,
                 "passes": args.passes,
             },
+            way=way,
         )
     for warning in record["warnings"]:
         say(f"{case.path}: {warning[:1].lower()}{warning[1:]}")

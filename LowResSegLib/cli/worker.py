@@ -13,5 +13,6 @@ def add(commands: Any) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from LowResSegLib.jobs.child import main
+    from LowResSegLib.remote.tasks import TASKS
 
-    return main()
+    return main(TASKS)

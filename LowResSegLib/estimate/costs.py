@@ -79,6 +79,8 @@ def estimate(
     grids = min(looks, 2)
     seconds = speed.fixed + source * (grids * speed.sampling + speed.reconstruction) + looks * grid * speed.network
     labelling: float = source + (0 if speed.backend == "native" else _LABELLED * grid)
+    if model.fusion is not None:
+        labelling += source  # levels of the source's voxels, a byte each
     if keeps_memory(model.network, speed.backend):
         labelling += speed.memory * grid
     logits = (grids + 2 * grids * model.network.classes) * grid  # of the mean of passes, and of the next one

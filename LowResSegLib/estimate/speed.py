@@ -21,7 +21,7 @@ from LowResSegLib.confidence import Confidence
 from LowResSegLib.errors import InputError
 from LowResSegLib.estimate.timing import interleaved
 from LowResSegLib.model import Model
-from LowResSegLib.model.plan import bytes_per_voxel
+from LowResSegLib.model.plan import MAX_LOGIT, bytes_per_voxel
 from LowResSegLib.reconstruction import reconstruct
 from LowResSegLib.sampling import sample
 from LowResSegLib.version import __version__
@@ -201,10 +201,13 @@ def _steps(
     # The network is sure outside the structures' box, and nowhere in it.
     contested = np.where(inside, logits // _LOGIT, logits * _SURE).astype(np.int16)
     heard = None if step is None else partial(step, 0.0)
+    fusion = model.fusion
+    # Other classes take part of a fusion near borders, and nowhere else.
+    sure = logits if fusion is None else (logits // _LOGIT * min(MAX_LOGIT, 3 * fusion.lead_reach)).astype(np.int16)
     return {
         "sampling": lambda: sample(volume, model.grid, model.normalisation, step, threads),
         "network": lambda: engine.run(model.network, low.grid, backend, threads, step),
-        "reconstruction": lambda: reconstruct(logits, low, step, threads),
+        "reconstruction": lambda: reconstruct(sure, low, step, threads, fusion),
         "confidence": lambda: Confidence(low, model.network.classes, model.network.logit_unit).add(
             contested, 0, edge, heard
         ),

@@ -10,17 +10,25 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Optional, TextIO
+from typing import TYPE_CHECKING, Any, Optional, TextIO
 
 from LowResSegLib.errors import Cancelled
 from LowResSegLib.jobs.protocol import CANCEL_SECONDS, CANNOT_ANSWER, error_message, send
 
+if TYPE_CHECKING:
+    from LowResSegLib.jobs.tasks import Task
+
 _LEAST_SECONDS_BETWEEN_REPORTS = 0.03
 
 
-def main() -> int:
-    """Serve requests until standard input closes, which it does when the parent closes it or dies."""
+def main(further: Optional[Mapping[str, Task]] = None) -> int:
+    """Serve requests until standard input closes, which it does when the parent closes it or dies.
+
+    Args:
+        further: Tasks of rooms behind this one, by their names.
+    """
     # Libraries print to file descriptor 1; what is not an answer must not get among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -28,13 +36,14 @@ def main() -> int:
     from LowResSegLib import case  # noqa: F401
     from LowResSegLib.jobs.tasks import TASKS
 
+    tasks = {**TASKS, **(further or {})}
     requests = _Requests(sys.stdin)
     threading.Thread(target=requests.listen, daemon=True).start()
     try:
         send(answers, {"ready": os.getpid()})
         while True:
             request = requests.next()
-            answer = _run(TASKS[request["task"]], request, requests, answers)
+            answer = _run(tasks[request["task"]], request, requests, answers)
             requests.finished()
             send(answers, {"id": request["id"], **answer})
     except OSError:  # the disk is full: nothing can be told but by the exit status

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from LowResSegLib import pipeline
 from LowResSegLib.errors import Cancelled, InputError
+from LowResSegLib.model import Model
 from LowResSegLib.volume import Volume
 
 if TYPE_CHECKING:
+    from LowResSegLib.case import Way
     from LowResSegLib.comparison import Comparison, LabelledVolume
     from LowResSegLib.estimate import Speed
 
@@ -34,7 +36,12 @@ def options(
 
 
 def segment(
-    volume: Volume, model: str, confidence: bool, options: Mapping[str, Any], progress: Report, cancel: Cancel
+    volume: Volume,
+    model: Union[str, Model],
+    confidence: bool,
+    options: Mapping[str, Any],
+    progress: Report,
+    cancel: Cancel,
 ) -> tuple[Volume, dict[str, Any], Optional[Volume]]:
     """Segment a volume; `options` are further ones of `pipeline.segment`.
 
@@ -58,8 +65,11 @@ def segment_file(
     progress: Report,
     cancel: Cancel,
     staging: Optional[Path] = None,
+    way: Optional[Way] = None,
 ) -> dict[str, Any]:
-    """Segment a file and write its results; see `Runner.submit_file` and, for `staging`, `case.OutputFolder`.
+    """Segment a file and write its results.
+
+    See `Runner.submit_file`, for `staging` `case.OutputFolder`, and for `way` `case.segment_case`.
 
     Returns:
         The run record with `files`, the paths of the results.
@@ -75,7 +85,7 @@ def segment_file(
     case.spare([path], [folder / f"{stem}{ending}" for ending in endings])
     with case.OutputFolder(folder, overwrite, staging=staging) as output:
         record, names = case.segment_case(
-            path, output, stem, endings, model, frame=frame, progress=progress, cancel=cancel, options=options
+            path, output, stem, endings, model, frame=frame, progress=progress, cancel=cancel, options=options, way=way
         )
     return {**record, "files": [str(folder / name) for name in names]}
 

@@ -31,6 +31,7 @@ _GIVES_WAY = "measurement"
 _SETTLE_SECONDS = 0.25  # how long a job waits for the child to confirm that the one before was cancelled
 
 AnyJob = TypeVar("AnyJob", bound=WorkerJob[Any])
+AnyResult = TypeVar("AnyResult")
 
 
 class Worker:
@@ -177,6 +178,26 @@ class Worker:
                 "second": put_labelled(folder, "second", second),
             },
         )
+
+    def submit_task(
+        self, what: str, task: str, request: dict[str, Any], collect: Callable[[dict[str, Any]], AnyResult]
+    ) -> WorkerJob[AnyResult]:
+        """Begin a task of a room that comes after this one.
+
+        Args:
+            what: What the job is called.
+            task: Its name among the further ones of `child.main`.
+            request: For JSON; `id`, `task` and `folder`, a temporary folder of the job, are added.
+            collect: Makes the job's result of what the task returned.
+
+        Raises:
+            LowResSegError: As `submit`.
+        """
+        return self._begin(what, {**request, "task": task}, lambda child, number: WorkerJob(child, number, collect))
+
+    def alive(self) -> bool:
+        """Say whether the child runs; one that ended by itself is replaced for the next job."""
+        return self._child is not None and self._child.alive()
 
     def log(self) -> str:
         """Return what the child has written to standard error: tracebacks and what libraries print."""

@@ -12,15 +12,15 @@ from LowResSegLib import kernels
 from LowResSegLib.kernels.structures import Taps, memory_of
 
 # In the order of the library's numbers.
-_TYPES = [np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")]
+TYPES = [np.dtype(name) for name in ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")]
 
 
-def _readable(array: np.ndarray) -> np.ndarray:
+def readable(array: np.ndarray) -> np.ndarray:
     """The array, or a copy that the library can read; every copy has the same values as float32."""
     if array.dtype == np.bool_:
         array = array.view(np.uint8)
     whole = all(stride % array.itemsize == 0 for stride in array.strides)
-    if array.dtype in _TYPES and array.flags.aligned and whole:
+    if array.dtype in TYPES and array.flags.aligned and whole:
         return array
     return array.astype(np.float32)
 
@@ -44,7 +44,7 @@ def resample(
     Returns:
         float32 of the sizes that `taps` has.
     """
-    array = _readable(array)
+    array = readable(array)
     pairs = [(np.ascontiguousarray(i, np.int32), np.ascontiguousarray(w, np.float32)) for i, w in taps]
     filters = (Taps * 3)(*(Taps(i.ctypes.data, i.nbytes, w.ctypes.data, w.nbytes, *i.shape) for i, w in pairs))
     clip = None if window is None else (ctypes.c_float * 2)(*window)
@@ -54,7 +54,7 @@ def resample(
     status = kernels.library().lrs_resample_start(
         address,
         size,
-        _TYPES.index(array.dtype),
+        TYPES.index(array.dtype),
         ctypes.byref(layout),
         filters,
         clip,

@@ -1,6 +1,8 @@
 """The model file: card, labels, grid, network. Needs only the standard library and numpy to read."""
 
+from LowResSegLib.model.described import Described
 from LowResSegLib.model.file import FORMAT_VERSION, KINDS, MODALITIES, PASSES, SUFFIX, Model, read_model, write_model
+from LowResSegLib.model.fusion import Fusion
 from LowResSegLib.model.onnx_network import OnnxNetwork
 from LowResSegLib.model.plan import Layer, Plan, check_plan
 from LowResSegLib.model.store import (
@@ -20,6 +22,8 @@ __all__ = [
     "MODALITIES",
     "PASSES",
     "SUFFIX",
+    "Described",
+    "Fusion",
     "InstalledModel",
     "Layer",
     "Model",

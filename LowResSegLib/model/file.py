@@ -18,9 +18,10 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 from LowResSegLib.errors import InputError, ModelError
+from LowResSegLib.model.fusion import Fusion
 from LowResSegLib.model.onnx_network import MAX_CONTENT, OnnxNetwork
 from LowResSegLib.model.packing import pack, unpack
 from LowResSegLib.model.plan import Plan, check_plan
@@ -32,6 +33,7 @@ MODALITIES = ("CT", "MR", "PT")  # DICOM's codes
 FORMAT_VERSION = 1
 PASSES = (1, 2, 4)
 KINDS = ("ternary", "onnx")
+RECONSTRUCTIONS = ("linear", "fusion")
 _DESCRIPTION = "model.json"
 NETWORK_FILES = {"ternary": "network.bin", "onnx": "network.onnx"}
 MAX_BYTES = {_DESCRIPTION: 1 << 20, "network.bin": 8 << 20, "network.onnx": MAX_CONTENT}
@@ -51,8 +53,10 @@ class Model:
         grid, normalisation: how a volume is brought to the network.
         network: a ternary plan, which every engine runs, or an ONNX graph, which ONNX Runtime alone runs.
         card: title, modality, licence, training data, validation, intended use and limits: text or plain values.
-        digest: SHA-256 of the network's file; names the exact network in run records.
+        digest: SHA-256 of the network's file, and of the fusion's numbers if there is one; names in run records
+            exactly what was run.
         passes: how often the network looks at a scan, 1, 2 or 4 (see `inference`).
+        fusion: how logits and the scan itself become labels; None where logits are just interpolated.
     """
 
     name: str
@@ -63,6 +67,7 @@ class Model:
     card: dict[str, Any]
     digest: str = ""
     passes: int = 1
+    fusion: Optional[Fusion] = None
 
     @property
     def kind(self) -> str:
@@ -100,7 +105,11 @@ def write_model(path: Path, model: Model) -> None:
         "labels": [label.to_dict() for label in model.labels],
         "grid": dataclasses.asdict(model.grid),
         "normalisation": dataclasses.asdict(model.normalisation),
-        "reconstruction": {"kind": "linear", "passes": model.passes},
+        "reconstruction": {
+            "kind": "linear" if model.fusion is None else "fusion",
+            "passes": model.passes,
+            **({} if model.fusion is None else model.fusion.to_dict()),
+        },
         "network": {
             "kind": model.kind,
             "sha256": hashlib.sha256(numbers).hexdigest(),
@@ -192,12 +201,12 @@ def _parse(content: bytes) -> Model:
         numbers = members.get(NETWORK_FILES[network["kind"]])
         if numbers is None:
             raise ModelError("Its network is damaged: it is not of the kind that its description says.")
-        passes = description["reconstruction"].get("passes", 1)
-        if {**description["reconstruction"], "passes": 1} != {"kind": "linear", "passes": 1} or passes not in PASSES:
-            raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
+        passes, fusion = _reconstruction(description["reconstruction"])
         digest = hashlib.sha256(numbers).hexdigest()
         if digest != network["sha256"]:
             raise ModelError("Its network is damaged: the checksum differs.")
+        if fusion is not None:
+            digest = hashlib.sha256(numbers + fusion.content()).hexdigest()
         labels = tuple(Label.from_dict(entry) for entry in description["labels"])
         model = Model(
             name=str(description["name"]),
@@ -207,7 +216,8 @@ def _parse(content: bytes) -> Model:
             network=_network(network, numbers),
             card=dict(description["card"]),
             digest=digest,
-            passes=int(passes),
+            passes=passes,
+            fusion=fusion,
         )
     except ModelError:
         raise
@@ -217,6 +227,18 @@ def _parse(content: bytes) -> Model:
         raise ModelError(f"Its description is damaged ({type(error).__name__}).") from error
     _check(model)
     return model
+
+
+def _reconstruction(description: dict[str, Any]) -> tuple[int, Optional[Fusion]]:
+    """Passes and fusion of a description."""
+    passes = description.get("passes", 1)
+    if description["kind"] not in RECONSTRUCTIONS or passes not in PASSES:
+        raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
+    if description["kind"] == "fusion":
+        return int(passes), Fusion.from_dict(description)
+    if set(description) - {"kind", "passes"}:
+        raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
+    return int(passes), None
 
 
 def _network(description: dict[str, Any], numbers: bytes) -> Union[Plan, OnnxNetwork]:

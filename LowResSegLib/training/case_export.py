@@ -18,10 +18,12 @@ from LowResSegLib.model import PASSES, Model, OnnxNetwork, read_model, write_mod
 from LowResSegLib.model.plan import MAX_LOGIT
 from LowResSegLib.networks.build import build_network
 from LowResSegLib.networks.fold import FOLDABLE, fold
+from LowResSegLib.networks.heads.fusion import FusionHead
 from LowResSegLib.networks.ternary import INTENSITY_SCALE
 from LowResSegLib.sampling import GridSettings
 from LowResSegLib.training.case_checkpoint import load_segmenter
 from LowResSegLib.training.export import check_export
+from LowResSegLib.training.head_export import check_fusion, fusion_of
 from LowResSegLib.training.labels import LabelTable
 from LowResSegLib.training.segmenter import Segmenter
 from LowResSegLib.training.yaml_files import read_yaml
@@ -60,7 +62,7 @@ def export_run(
     Raises:
         InputError: the run makes no model file: its scans differ in spacing, it has several channels, a head that
             model files do not have, or slices that were brought down.
-        ValueError: the written file does not give the network's logits.
+        ValueError: the written file does not give the network's logits, or the head's labels.
         ModelError: the network is one that no engine may run.
     """
     if output is None and onnx_file is None:
@@ -97,9 +99,11 @@ def export_run(
     grid = GridSettings(
         float(spacing) * segmenter.data.factors[0], segmenter.data.orientation, max(network.size_divisor, 1)
     )
+    head = segmenter.head
+    fusion = fusion_of(head, network.logit_unit) if isinstance(head, FusionHead) else None
     model = Model(
         str(described.get("name") or "model"), labels, grid, segmenter.data.normalisation, network,
-        dict(described.get("card") or {}), passes=passes,
+        dict(described.get("card") or {}), passes=passes, fusion=fusion,
     )  # fmt: skip
     with replacing(output) as temporary:  # a model that does not pass leaves the one of before
         write_model(temporary, model)
@@ -108,6 +112,8 @@ def export_run(
             check_export(written, plan)
         else:
             _check_float(written, segmenter)
+        if written.fusion is not None:
+            check_fusion(segmenter.head, written.fusion, network.logit_unit)
     return read_model(output)
 
 
@@ -148,10 +154,12 @@ def _check_deployable(segmenter: Segmenter) -> None:
     data, shape = segmenter.data, segmenter.shape
     if shape.channels * data.slices > 1 or shape.sigmoid:
         raise InputError("A model file is of networks that take one image and give a logit for each class.")
-    if shape.head.get("name") != "linear":
+    if shape.head.get("name") not in ("linear", "fusion"):
         raise InputError(
-            f"A model file brings logits up linearly; the head {shape.head.get('name')} is not one of its parts."
+            f"A model file has the head linear or fusion; the head {shape.head.get('name')} is not one of its parts."
         )
+    if shape.head.get("name") == "fusion" and data.dimensions == 2:
+        raise InputError("A model file has the head fusion for volumes alone, not for slices.")
     if data.downsampling != "triangle":
         raise InputError(f"A model file brings scans down by the triangle filter, not by {data.downsampling}.")
     if len(set(data.factors)) > 1 or (data.dimensions == 2 and data.factors[0] != 1):

@@ -16,14 +16,17 @@ import numpy as np
 if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "Lib"), str(Path(__file__).resolve().parents[2])]
 
+from fusions import random_fusion
 from plans import random_plan
 
 from LowResSegLib.engine import reference
 from LowResSegLib.engine.native import network_bytes
 from LowResSegLib.reconstruction import positions
+from LowResSegLib.reconstruction.evidence import decay
+from LowResSegLib.reconstruction.fusion import count_in_numpy, fuse_in_numpy
 from LowResSegLib.sampling import Orientation, _taps
 
-NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND = 1, 2, 3, 4, 5  # `kinds` in driver.c
+NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND, COUNT, FUSE, LEVELS = 1, 2, 3, 4, 5, 6, 7, 8  # `kinds` in driver.c
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")  # LRS_INT8 and so on
 UNTOUCHED = 0xEE  # what driver.c fills results with before a run
 
@@ -122,33 +125,89 @@ def _labels(logits: np.ndarray, axes: Sequence[tuple[np.ndarray, np.ndarray]]) -
     return values.argmax(0).astype(np.uint8)
 
 
-def reconstruct(
-    rng: np.random.Generator, classes: int, grid: Sequence[int], size: Sequence[int], turn: Orientation
-) -> bytes:
-    """Smooth logits, mostly background, on a scan that is turned and flipped."""
+def _ground(
+    rng: np.random.Generator, classes: int, grid: Sequence[int], size: Sequence[int]
+) -> tuple[np.ndarray, list[int], list[tuple[np.ndarray, np.ndarray]], list[np.ndarray]]:
+    """Logits, mostly background; the used part of their grid; places along the axes; these and sizes as blobs."""
     used = [int(rng.integers(max(1, n - 2), n + 1)) for n in grid]
     logits = rng.integers(-300, 301, (classes, *grid)).astype(np.int16)
     logits[0, :, : grid[1] // 2] = 4095
     logits[:, :, :, : grid[2] // 3] //= 100  # ties
     spacing = [max(1, round(1000 * n / m)) for n, m in zip(used, size)]
     axes = [positions(m, s, n, 1000) for m, s, n in zip(size, spacing, used)]
-    labels = _labels(logits[(slice(None), *(slice(0, n) for n in used))], axes)
-    stored = np.full(turn.undo(labels).shape, UNTOUCHED, np.uint8)
-    view = turn.apply(stored)
-    view[...] = labels
     places = [
         blob for before, weight in axes for blob in (before.astype(np.int32), np.asarray(weight).astype(np.uint8))
     ]
-    return _section(
-        RECONSTRUCT,
-        logits,
-        np.array([classes], np.int32),
-        np.array(grid, np.int32),
-        np.array(used, np.int32),
-        *places,
-        *_layout(view, stored),
-        stored,
+    sizes = [np.array([classes], np.int32), np.array(grid, np.int32), np.array(used, np.int32)]
+    return logits, used, axes, [*sizes, *places]
+
+
+def _turned(turn: Orientation, size: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Untouched bytes as they are stored, and the view of them that is not turned."""
+    stored = np.full(turn.undo(np.broadcast_to(np.uint8(0), size)).shape, UNTOUCHED, np.uint8)
+    return stored, turn.apply(stored)
+
+
+def reconstruct(
+    rng: np.random.Generator, classes: int, grid: Sequence[int], size: Sequence[int], turn: Orientation
+) -> bytes:
+    """Labels of a scan that is turned and flipped."""
+    logits, used, axes, blobs = _ground(rng, classes, grid, size)
+    stored, view = _turned(turn, size)
+    view[...] = _labels(logits[(slice(None), *(slice(0, n) for n in used))], axes)
+    return _section(RECONSTRUCT, logits, *blobs, *_layout(view, stored), stored)
+
+
+def count(rng: np.random.Generator, classes: int, grid: Sequence[int], size: Sequence[int], turn: Orientation) -> bytes:
+    """Levels of a scan that is turned and flipped, counted by class."""
+    logits, used, axes, blobs = _ground(rng, classes, grid, size)
+    stored, view = _turned(turn, size)
+    view[...] = rng.integers(0, 128, size)
+    fusion = random_fusion(rng)
+    before = rng.integers(0, 1000, (classes, 128))
+    counts = before.copy()
+    count_in_numpy(logits, tuple(used), axes, view, fusion, counts, lambda share: None)
+    return _section(COUNT, before, *blobs, logits, stored, *_layout(view, stored), decay(fusion), counts)
+
+
+def fuse(
+    rng: np.random.Generator, classes: int, grid: Sequence[int], size: Sequence[int], turns: Sequence[Orientation]
+) -> bytes:
+    """Labels, levels and the grid's intensities, each turned and flipped in another way."""
+    logits, used, axes, blobs = _ground(rng, classes, grid, size)
+    (labels, view), (levels, here), (stored, whole) = (
+        _turned(turn, shape) for turn, shape in zip(turns, (size, size, grid))
     )
+    here[...], whole[...] = rng.integers(0, 128, size), rng.integers(0, 128, grid)
+    seen = whole[tuple(slice(0, n) for n in used)]
+    fusion = random_fusion(rng)
+    evidence = rng.integers(0, fusion.ratios, (classes, 128)).astype(np.uint8)
+    fuse_in_numpy(logits, seen, axes, here, fusion, evidence, view, lambda share: None)
+    numbers = np.array([fusion.ratios, fusion.leads, fusion.lead_shift], np.int32)
+    return _section(
+        FUSE, logits, *blobs, stored, *_layout(seen, stored), levels, *_layout(here, levels), fusion.corrections,
+        numbers, evidence, *_layout(view, labels), labels,
+    )  # fmt: skip
+
+
+def levels(
+    rng: np.random.Generator, kind: str, shape: Sequence[int], clip: bool, turns: tuple[Orientation, Orientation]
+) -> bytes:
+    """Levels of a scan of one type of numbers, both turned and flipped; many values lie between two levels."""
+    array = rng.integers(-20 if kind[0] in "if" else 0, 125, shape).astype(kind)
+    if kind.startswith("float"):
+        array /= 2
+    view = turns[0].apply(array)
+    stored, result = _turned(turns[1], view.shape)
+    ends = np.array([-3.5, 50], np.float32) if clip else np.array([], np.float32)
+    line = np.array([2.25, 1.75], np.float32)
+    values = view.astype(np.float32)
+    values = np.clip(values, *ends) if clip else values
+    result[...] = np.clip(np.rint((values - line[0]) * line[1]), 0, 127)
+    return _section(
+        LEVELS, array, np.array([TYPES.index(kind)], np.int32), *_layout(view, array), ends, line,
+        *_layout(result, stored), stored,
+    )  # fmt: skip
 
 
 def blend(
@@ -220,6 +279,15 @@ def write(path: Path, seed: int = 0) -> None:
         blend(rng, 2, (3, 1, 1), 1, 1, 2, (turns[1], turns[1])),
         blend(rng, 4, (5, 9, 7), 1, 1, 5, (turns[3], turns[2])),
         blend(rng, 3, (6, 2, 33), 0, 0, 3, (turns[2], turns[1])),
+        count(rng, 2, (4, 5, 6), (9, 17, 11), turns[0]),
+        count(rng, 18, (8, 8, 12), (30, 9, 40), turns[1]),
+        count(rng, 1, (1, 1, 1), (3, 4, 5), turns[2]),
+        count(rng, 255, (3, 4, 5), (7, 9, 12), turns[3]),
+        fuse(rng, 3, (5, 6, 7), (13, 17, 11), (turns[0], turns[0], turns[0])),
+        fuse(rng, 18, (8, 8, 12), (30, 9, 40), (turns[1], turns[2], turns[3])),
+        fuse(rng, 2, (1, 1, 1), (3, 4, 5), (turns[2], turns[3], turns[1])),
+        fuse(rng, 37, (3, 9, 20), (7, 33, 65), (turns[3], turns[1], turns[2])),
+        *(levels(rng, kind, (5, 6, 70), bool(i % 2), (turns[i % 4], turns[i // 2])) for i, kind in enumerate(TYPES)),
     ]
     path.write_bytes(b"LRSCASE1" + b"".join(sections))
 

@@ -33,7 +33,7 @@
 #endif
 #define GUARD_BYTE 0xA5
 #define UNTOUCHED 0xEE /* what a result holds before */
-#define MAX_BLOBS 16
+#define MAX_BLOBS 24
 #define MAX_SECTIONS 256
 #define PATIENCE 60000u /* milliseconds; on a slow emulator with a sanitizer too */
 
@@ -181,23 +181,79 @@ static int32_t start_order(const section *given, run *this) {
                          (int32_t)(ranks < places ? ranks : places), this->threads, &this->job);
 }
 
-/* logits, (classes), grid, used, for each axis places and weights, shape and numbers of the layout; labels */
-static int32_t start_reconstruct(const section *given, run *this) {
+/* What reconstructions begin with: logits, (classes), grid, used, for each axis places and weights. */
+typedef struct ground {
   int32_t classes[1], grid[3], used[3];
   lrs_places places[3];
-  lrs_layout layout;
-  TAKE(1, classes);
-  TAKE(2, grid);
-  TAKE(3, used);
+} ground;
+
+static void take_ground(const section *given, ground *on) {
+  TAKE(1, on->classes);
+  TAKE(2, on->grid);
+  TAKE(3, on->used);
   for (uint32_t axis = 0; axis < 3; axis++) {
-    places[axis].before = DATA(4 + 2 * axis, int32_t);
-    places[axis].before_bytes = BYTES(4 + 2 * axis);
-    places[axis].weight = DATA(5 + 2 * axis, uint8_t);
-    places[axis].weight_bytes = BYTES(5 + 2 * axis);
+    on->places[axis].before = DATA(4 + 2 * axis, int32_t);
+    on->places[axis].before_bytes = BYTES(4 + 2 * axis);
+    on->places[axis].weight = DATA(5 + 2 * axis, uint8_t);
+    on->places[axis].weight_bytes = BYTES(5 + 2 * axis);
   }
+}
+
+/* The ground, shape and numbers of the layout; labels */
+static int32_t start_reconstruct(const section *given, run *this) {
+  ground on;
+  lrs_layout layout;
+  take_ground(given, &on);
   take_layout(given, 10, &layout);
-  return lrs_reconstruct_start(DATA(0, int16_t), BYTES(0), classes[0], grid, used, places, this->result.data,
-                               this->result.length, &layout, this->threads, &this->job);
+  return lrs_reconstruct_start(DATA(0, int16_t), BYTES(0), on.classes[0], on.grid, on.used, on.places,
+                               this->result.data, this->result.length, &layout, this->threads, &this->job);
+}
+
+/* counts before, the ground's other numbers, logits, levels, shape and numbers of their layout, decay; counts */
+static int32_t start_count(const section *given, run *this) {
+  ground on;
+  lrs_layout layout;
+  take_ground(given, &on);
+  take_layout(given, 12, &layout);
+  return lrs_count_start(DATA(10, int16_t), BYTES(10), on.classes[0], on.grid, on.used, on.places, DATA(11, uint8_t),
+                         BYTES(11), &layout, DATA(14, uint16_t), BYTES(14), (int64_t *)(void *)this->result.data,
+                         this->result.length, this->threads, &this->job);
+}
+
+/* The ground, seen and its layout, levels and their layout, corrections, (ratios, leads, shift), evidence, shape and
+ * numbers of the labels' layout; labels */
+static int32_t start_fuse(const section *given, run *this) {
+  ground on;
+  lrs_layout seen, levels, layout;
+  int32_t numbers[3];
+  lrs_corrections corrections;
+  take_ground(given, &on);
+  take_layout(given, 11, &seen);
+  take_layout(given, 14, &levels);
+  TAKE(17, numbers);
+  take_layout(given, 19, &layout);
+  corrections.values = DATA(16, int16_t);
+  corrections.bytes = BYTES(16);
+  corrections.ratios = numbers[0];
+  corrections.leads = numbers[1];
+  corrections.lead_shift = numbers[2];
+  return lrs_fuse_start(DATA(0, int16_t), BYTES(0), on.classes[0], on.grid, on.used, on.places, DATA(10, uint8_t),
+                        BYTES(10), &seen, DATA(13, uint8_t), BYTES(13), &levels, &corrections, DATA(18, uint8_t),
+                        BYTES(18), this->result.data, this->result.length, &layout, this->threads, &this->job);
+}
+
+/* source, type, shape and numbers of its layout, clip, (low, scale), shape and numbers of the result's; levels */
+static int32_t start_levels(const section *given, run *this) {
+  int32_t type[1];
+  float line[2];
+  lrs_layout layout, levels;
+  TAKE(1, type);
+  take_layout(given, 2, &layout);
+  TAKE(5, line);
+  take_layout(given, 6, &levels);
+  return lrs_levels_start(DATA(0, void), BYTES(0), type[0], &layout,
+                          BYTES(4) >= 2 * sizeof(float) ? DATA(4, float) : NULL, line[0], line[1], this->result.data,
+                          this->result.length, &levels, this->threads, &this->job);
 }
 
 /* first, shape and numbers of its layout, second, the same, elements between classes, (classes, aside, count); result */
@@ -229,6 +285,9 @@ static const kind kinds[] = {
     {"order", "484", start_order, 0, 0},
     {"reconstruct", "2444414141481", start_reconstruct, 0, 0},
     {"blend", "248248842", start_blend, 0, 1},
+    {"count", "8444414141214828", start_count, 0, 1},
+    {"fuse", "2444414141148148241481", start_fuse, 0, 0},
+    {"levels", "844844481", start_levels, 0, 0},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 

@@ -77,7 +77,7 @@ def test_the_header_can_be_included_from_cpp(compiler: str, tmp_path: Path) -> N
 
 
 def test_python_declares_what_the_header_does() -> None:
-    text = (KERNELS / "__init__.py").read_text(encoding="utf-8")
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(KERNELS.glob("*.py")))
     assert set(re.findall(r"\blrs_(?!\.)\w+\b", text)) - {"lrs_"} >= declared()
     version = re.search(r"#define LRS_INTERFACE_VERSION (\d+)", HEADER.read_text(encoding="utf-8"))
     assert version and f"INTERFACE_VERSION = {version[1]}\n" in text

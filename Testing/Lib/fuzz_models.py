@@ -22,6 +22,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[2])]
 
+from fusions import random_fusion  # noqa: E402
 from plans import random_model, random_volume  # noqa: E402
 
 from LowResSegLib.errors import BackendError, InputError, ModelError  # noqa: E402
@@ -207,7 +209,9 @@ def limits() -> Iterator[Callable[[], None]]:
 def sound_model(kind: str, seed: int) -> Model:
     """What is mutated."""
     if kind == "ternary":
-        return random_model(np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        model = random_model(rng)
+        return replace(model, fusion=random_fusion(rng)) if seed % 2 else model
     from float_graphs import computed_sizes, float_model, unet_network
 
     if seed % 2:

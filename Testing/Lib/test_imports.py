@@ -26,6 +26,7 @@ ROOMS = [
     "reconstruction",
     "slabs",
     "inference",
+    "reduction",
     "confidence",
     "memory",
     "pipeline",
@@ -34,6 +35,7 @@ ROOMS = [
     "comparison",
     "case",
     "jobs",
+    "remote",
     "networks",
     "training",
     "cli",
@@ -46,6 +48,7 @@ ALLOWED = {
     "estimate": {"numpy", "onnx", "onnxruntime"},
     "report": {"numpy", "matplotlib"},
     "comparison": {"numpy", "SimpleITK", "highdicom", "matplotlib", "pydicom"},
+    "remote": {"numpy", "fastapi", "starlette", "uvicorn", "h11", "cryptography"},
     "networks": {"numpy", "torch"},
     "training": {"numpy", "SimpleITK", "torch", "monai", "lightning", "yaml", "matplotlib", "onnxruntime"},
 }

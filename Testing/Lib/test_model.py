@@ -11,11 +11,12 @@ from typing import Any, Callable
 
 import numpy as np
 import pytest
+from fusions import random_fusion
 from plans import random_model
 
 from LowResSegLib import engine
 from LowResSegLib.errors import ModelError
-from LowResSegLib.model import SUFFIX, available_models, load_model, read_model, write_model
+from LowResSegLib.model import SUFFIX, Fusion, available_models, load_model, read_model, write_model
 from LowResSegLib.model.packing import pack_trits, unpack_trits
 
 
@@ -124,6 +125,78 @@ def test_damaged_models_are_refused_with_a_reason(
     with pytest.raises(ModelError, match=reason) as caught:
         read_model(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_fusion_that_is_written_is_read(path: Path, seed: int) -> None:
+    fusion, plain = random_fusion(np.random.default_rng(seed)), read_model(path)
+    write_model(path, replace(plain, fusion=fusion))
+    read = read_model(path)
+    assert read.fusion is not None and read.fusion.to_dict() == fusion.to_dict()
+    np.testing.assert_array_equal(read.fusion.corrections, fusion.corrections)
+    assert read.fusion.smoothing == fusion.smoothing and read.fusion.corrections.dtype == np.int16
+    # What names a model in run records tells one fusion from another, and from none.
+    other = replace(fusion, floor=fusion.floor + 1)
+    write_model(path, replace(plain, fusion=other))
+    assert len({plain.digest, read.digest, read_model(path).digest}) == 3
+    write_model(path, replace(read, fusion=None))
+    assert read_model(path).digest == plain.digest
+
+
+def reconstruction(**changes: Any) -> Callable[[dict[str, Any]], object]:
+    """Change numbers of the reconstruction; None takes one away."""
+
+    def change(description: dict[str, Any]) -> None:
+        wanted = {**description["reconstruction"], **changes}
+        description["reconstruction"] = {key: value for key, value in wanted.items() if value is not None}
+
+    return change
+
+
+FUSION_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown kind": ({"kind": "magic"}, "unknown reconstruction; update"),
+    "unknown key": ({"guided": 1}, "unknown reconstruction; update"),
+    "linear with numbers": ({"kind": "linear"}, "unknown reconstruction; update"),
+    "passes": ({"passes": 3}, "unknown reconstruction; update"),
+    **{f"no {key}": ({key: None}, key) for key in ("leads", "ratios", "lead_shift", "half_life", "floor", "smoothing")},
+    "no corrections": ({"corrections": None}, "corrections"),
+    "even leads": ({"leads": 8}, "steps of its corrections"),
+    "many leads": ({"leads": 67}, "leads is no whole number from 3 to 65"),
+    "even ratios": ({"ratios": 4}, "steps of its corrections"),
+    "other ratios": ({"ratios": 7}, "not as many as it says"),
+    "far reach": ({"lead_shift": 11}, "steps of its corrections"),
+    "negative shift": ({"lead_shift": -1}, "lead_shift"),
+    "truth for a number": ({"floor": True}, "floor"),
+    "a fraction": ({"half_life": 1.5}, "half_life"),
+    "no half-life": ({"half_life": 0}, "half_life"),
+    "huge floor": ({"floor": 1 << 25}, "floor"),
+    "empty smoothing": ({"smoothing": []}, "smoothing"),
+    "long smoothing": ({"smoothing": [1] * 65}, "smoothing"),
+    "smoothing of nothing": ({"smoothing": [0, 1]}, "begins with 0"),
+    "negative smoothing": ({"smoothing": [1, -1]}, "smoothing"),
+    "no base64": ({"corrections": "?"}, "not as many as it says"),
+    "text that is no base64": ({"corrections": "\u00fc" * 8}, "not as many as it says"),
+    "corrections too short": ({"corrections": "AAAA"}, "not as many as it says"),
+}
+
+
+@pytest.mark.parametrize("damage", FUSION_DAMAGE.values(), ids=FUSION_DAMAGE.keys())
+def test_damaged_fusions_are_refused_with_a_reason(path: Path, damage: tuple[dict[str, Any], str]) -> None:
+    good = Fusion(np.full((5, 5, 9), 7, np.int16), 4, 300, 5000, (3, 2, 1))
+    write_model(path, replace(read_model(path), fusion=good))
+    changes, reason = damage
+    rewrite(path, reconstruction(**changes))
+    with pytest.raises(ModelError, match=reason):
+        read_model(path)
+
+
+def test_corrections_beyond_their_bound_are_not_written(path: Path) -> None:
+    model, before = read_model(path), path.read_bytes()
+    for value in (4096, -4096, -32768):
+        bad = Fusion(np.full((5, 5, 9), value, np.int16), 4, 300, 5000, (3, 2, 1))
+        with pytest.raises(ModelError, match="larger than 4095"):
+            write_model(path, replace(model, fusion=bad))
+    assert path.read_bytes() == before
 
 
 def bomb() -> bytes:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from LowResSegLib.model import FORMAT_VERSION, KINDS, PASSES, load_model
-from LowResSegLib.model.file import NETWORK_FILES
+from LowResSegLib.model.file import NETWORK_FILES, RECONSTRUCTIONS
+from LowResSegLib.model.fusion import KEYS
 from LowResSegLib.model.onnx_check import IR_VERSIONS, OPSETS
 from LowResSegLib.model.onnx_rules import RULES
 from LowResSegLib.model.plan import OPERATIONS
@@ -24,7 +25,7 @@ BOUNDS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)(?:\[\"([\w.]+)\"\])?` 
 
 
 def test_the_bounds_are_found() -> None:
-    assert len(BOUNDS) == 21
+    assert len(BOUNDS) == 28
 
 
 @pytest.mark.parametrize(("value", "module", "name", "key"), BOUNDS, ids=lambda part: part or "-")
@@ -45,6 +46,8 @@ def test_keys_and_versions_are_those_of_the_code() -> None:
     for name in [field.name for kind in (GridSettings, Normalisation) for field in fields(kind)] + [*KINDS]:
         assert f"`{name}`" in PAGE or f'`"{name}"`' in PAGE, name
     assert all(f"`{name}`" in PAGE for name in NETWORK_FILES.values())
+    keys = re.findall(r"^\| `(\w+)` \|", PAGE.split("## A fusion")[1].split("The reach")[0], re.MULTILINE)
+    assert {*keys, "kind", "passes"} == KEYS and all(f'`"{name}"`' in PAGE for name in RECONSTRUCTIONS)
     assert f"| `version` | {FORMAT_VERSION}." in PAGE and str(PASSES) == "(1, 2, 4)" and "(1, 2 or 4;" in PAGE
     assert f"(IR) than {IR_VERSIONS[0]} to {IR_VERSIONS[1]}, and of the standard operators than {OPSETS[0]} to" in PAGE
     assert f" to {OPSETS[1]};" in PAGE

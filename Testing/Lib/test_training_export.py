@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from LowResSegLib.cli import main  # noqa: E402
 from LowResSegLib.errors import InputError  # noqa: E402
 from LowResSegLib.model import load_model  # noqa: E402
 from LowResSegLib.sampling import GridSettings  # noqa: E402
+from LowResSegLib.training import case_export, head_export  # noqa: E402
 from LowResSegLib.training.case_checkpoint import load_segmenter  # noqa: E402
 from LowResSegLib.training.case_export import export_run  # noqa: E402
 from LowResSegLib.training.cases import Cases, labels_of  # noqa: E402
@@ -64,10 +66,54 @@ def test_exported_models_segment_as_the_trained_network(data: Path, tmp_path: Pa
         assert 4 <= reach < 46 and np.array_equal(here[:, 0], there[:, 0]) and not np.array_equal(here, there)
 
 
+@pytest.mark.parametrize("precision", ["ternary", "float"])
+def test_a_fusion_head_is_deployed_in_integers(data: Path, tmp_path: Path, precision: str) -> None:
+    if precision == "float":
+        pytest.importorskip("onnxruntime", reason="onnxruntime is not installed; float models need it")
+    changes = {
+        "network": {"precision": precision}, "head": {"name": "fusion"}, "steps": 60, "validate_every": 60,
+        "optimiser": {"learning_rate": 3e-2},
+    }  # fmt: skip
+    weights = LowResSegLib.train(write_run(tmp_path / "run.yaml", changes), data, tmp_path / "run")
+    model = export_run(weights, tmp_path / "m.lowresseg")
+    assert model is not None and model.fusion is not None and model.fusion.ratios == 33
+    segmenter, _ = load_segmenter(weights)
+    dataset = find_dataset(data)
+    cases = Cases(dataset, labels_of(dataset, {}), segmenter.data)
+    differing, changed = [], []
+    for name in ("case_01", "case_02", "case_03"):
+        volumes, _ = read_labelled(dataset.case(name))
+        found = segment(volumes[0], model, not_a_labelmap=True)[0].array
+        linear = segment(volumes[0], replace(model, fusion=None), not_a_labelmap=True)[0].array
+        expected = segmenter.predict(cases[name])[:, ::-1, ::-1]
+        differing.append(np.mean(found != expected))
+        changed.append(np.mean(linear != expected))
+    # Ratios are rounded to steps; on these few voxels most lie near a border.
+    assert np.mean(differing) < 0.015 and np.mean(changed) > 4 * np.mean(differing)
+    assert main(["evaluate", "--model", str(tmp_path / "m.lowresseg"), "--data", str(data), "--json"]) == 0
+
+
+def test_a_fusion_that_differs_from_the_head_is_not_left(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"head": {"name": "fusion"}, "steps": 20, "optimiser": {"learning_rate": 3e-2}}
+    weights = LowResSegLib.train(write_run(tmp_path / "run.yaml", changes), data, tmp_path / "run")
+    real = head_export.fusion_of
+    monkeypatch.setattr(
+        case_export, "fusion_of", lambda *args: replace(real(*args), corrections=-real(*args).corrections)
+    )
+    with pytest.raises(ValueError, match="other labels than the trained head"):
+        export_run(weights, tmp_path / "m.lowresseg")
+    assert not (tmp_path / "m.lowresseg").exists()
+
+
 def test_what_model_files_cannot_hold_is_refused(data: Path, tmp_path: Path) -> None:
     for number, (changes, sentence) in enumerate(
         [
             ({"head": {"name": "likelihood"}}, "the head likelihood is not one of its parts"),
+            ({"head": {"name": "fusion", "options": {"guided": True}}}, "without the options guided, model and near"),
+            ({"head": {"name": "fusion", "options": {"near": 2}}}, "without the options guided, model and near"),
+            ({"head": {"name": "fusion"}, "data": {"dimensions": 2, "crop": [24, 16]}}, "for volumes alone"),
             ({"data": {"downsampling": "area"}}, "not by area"),
             ({"data": {"dimensions": 2, "crop": [24, 16]}}, "a grid of one spacing"),
             ({"loss": {"kind": "bce_levels"}}, "a logit for each class"),

@@ -45,4 +45,25 @@ static inline int lrs_layout_fits(const lrs_layout *layout, uint64_t elements) {
   return least >= 0 && most < room;
 }
 
+/* Whether all voxels are different elements, as far as can be told from the strides alone; the layout fits. */
+static inline int lrs_layout_is_distinct(const lrs_layout *layout) {
+  int64_t reach = 0;
+  int done[3] = {0, 0, 0};
+  for (int32_t i = 0; i < 3; i++) { /* from the shortest stride to the longest one */
+    int32_t next = -1;
+    int64_t shortest = 0;
+    for (int32_t a = 0; a < 3; a++) {
+      const int64_t stride = layout->shape[a] == 1 ? 0 : layout->strides[a], distance = stride < 0 ? -stride : stride;
+      if (!done[a] && (next < 0 || distance < shortest)) {
+        next = a;
+        shortest = distance;
+      }
+    }
+    done[next] = 1;
+    if (layout->shape[next] > 1 && shortest <= reach) return 0;
+    reach += shortest * (layout->shape[next] - 1);
+  }
+  return 1;
+}
+
 #endif

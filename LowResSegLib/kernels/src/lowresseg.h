@@ -157,6 +157,60 @@ LRS_API int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes
                                       uint8_t *labels, size_t labels_bytes, const lrs_layout *layout, int32_t threads,
                                       lrs_job **job);
 
+/* Starts a search for the classes that can win around each grid voxel, wherever between the grid voxels one looks.
+ *
+ * logits: (classes, z, y, x) of shape `grid`, of which `used` is used. classes: 1 to 255. winners: (z, y, x) of the used
+ * part, the class with the largest logit, the lowest of equal ones. lists: (bytes, z, y, x), a byte for eight classes:
+ * bit c % 8 of byte c / 8 is set where class c can win in one of the up to eight cells around the voxel and is not its
+ * winner. A cell lies between eight grid voxels; a class that another one beats at all of them wins nowhere in it. */
+LRS_API int32_t lrs_candidates_start(const int16_t *logits, size_t logits_bytes, int32_t classes,
+                                     const int32_t grid[3], const int32_t used[3], uint8_t *winners,
+                                     size_t winners_bytes, uint8_t *lists, size_t lists_bytes, int32_t threads,
+                                     lrs_job **job);
+
+/* Starts a search for the intensities of a scan as levels, 0 to 127: the nearest whole number, half to even, of
+ * (value - low) * scale, each operation rounded to float32 by itself.
+ *
+ * source, type, layout, clip: as for a resampling; values are no NaN. levels: written at every voxel of its layout, which
+ * has the source's shape and whose voxels are all different elements. */
+LRS_API int32_t lrs_levels_start(const void *source, size_t source_bytes, int32_t type, const lrs_layout *layout,
+                                 const float *clip, float low, float scale, uint8_t *levels, size_t levels_bytes,
+                                 const lrs_layout *levels_layout, int32_t threads, lrs_job **job);
+
+/* Starts a count of levels by class (LowResSegLib/reconstruction/fusion.py says of what): probabilities, in 256ths, are
+ * added to `counts`, (classes, 128).
+ *
+ * logits, classes, grid, used, places: as for a reconstruction. levels: 0 to 127 (larger ones are taken modulo 128) of
+ * the voxels of `layout`, which are all different elements. decay: 1 to 4097 numbers, the first one above 0: a class so
+ * many integer logits behind the best one has this probability, not normalised; what is farther behind has none. */
+LRS_API int32_t lrs_count_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                                const int32_t used[3], const lrs_places places[3], const uint8_t *levels,
+                                size_t levels_bytes, const lrs_layout *layout, const uint16_t *decay,
+                                size_t decay_bytes, int64_t *counts, size_t counts_bytes, int32_t threads,
+                                lrs_job **job);
+
+/* The corrections of a fusion, (ratios, ratios, leads), of magnitude up to 4095. */
+typedef struct lrs_corrections {
+  const int16_t *values;
+  size_t bytes;
+  int32_t ratios;     /* 1 to 256 */
+  int32_t leads;      /* odd, at least 3 */
+  int32_t lead_shift; /* 0 to 12; leads / 2 << lead_shift is at most 4096 */
+} lrs_corrections;
+
+/* Starts a reconstruction with the scan's own intensities (LowResSegLib/reconstruction/fusion.py defines it).
+ *
+ * logits, classes, grid, used, places, labels: as for a reconstruction. seen: intensities of the used part of the grid,
+ * and levels those of the voxels, 0 to 127 (larger ones are taken modulo 128). evidence: (classes, 128), each less than
+ * the ratios. */
+LRS_API int32_t lrs_fuse_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                               const int32_t used[3], const lrs_places places[3], const uint8_t *seen,
+                               size_t seen_bytes, const lrs_layout *seen_layout, const uint8_t *levels,
+                               size_t levels_bytes, const lrs_layout *levels_layout,
+                               const lrs_corrections *corrections, const uint8_t *evidence, size_t evidence_bytes,
+                               uint8_t *labels, size_t labels_bytes, const lrs_layout *layout, int32_t threads,
+                               lrs_job **job);
+
 #define LRS_MAX_PASSES 16
 
 /* Starts a blend: the logits `first`, the mean of `count` passes, become that of these and of `second`, rounded down.

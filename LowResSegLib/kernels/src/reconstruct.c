@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "bounds.h"
+#include "fuse.h"
 #include "job.h"
 #include "platform.h"
 
@@ -11,13 +12,14 @@ enum {
   MOST_RUN = 1024        /* voxels of a run, which is cut where it is longer */
 };
 
-static void release(void *context) {
+void lrs_release_reconstruction(void *context) {
   lrs_reconstruction *job = (lrs_reconstruction *)context;
   for (int32_t a = 0; a < 3; a++) {
     free(job->sides[a].weight);
     free(job->sides[a].runs);
   }
   lrs_release(job->grid_labels);
+  free(job->fusion);
   free(job);
 }
 
@@ -116,13 +118,12 @@ static void label_layers(void *context, int32_t phase, int64_t item, void *scrat
   lrs_label_layers(job, &job->sides[0].runs[begin], left < LRS_LAYERS ? left : LRS_LAYERS, scratch);
 }
 
-int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
-                              const int32_t used[3], const lrs_places places[3], uint8_t *labels, size_t labels_bytes,
-                              const lrs_layout *layout, int32_t threads, lrs_job **started) {
-  if (!started) return LRS_BAD_ARGUMENT;
-  *started = NULL;
-  if (!logits || !grid || !used || !places || !labels || !layout || threads < 1 || classes < 1 ||
-      classes > LRS_MAX_CLASSES || (uintptr_t)logits % sizeof(int16_t)) {
+int32_t lrs_prepare(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                    const int32_t used[3], const lrs_places places[3], uint8_t *labels, size_t labels_bytes,
+                    const lrs_layout *layout, int32_t order[3], lrs_reconstruction **made) {
+  *made = NULL;
+  if (!logits || !grid || !used || !places || !labels || !layout || classes < 1 || classes > LRS_MAX_CLASSES ||
+      (uintptr_t)logits % sizeof(int16_t)) {
     return LRS_BAD_ARGUMENT;
   }
   const uint64_t plane = lrs_voxels(grid), voxels = lrs_voxels(used);
@@ -134,7 +135,6 @@ int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes, int32_
   if (!lrs_layout_fits(layout, labels_bytes)) return LRS_BAD_ARGUMENT;
   lrs_reconstruction *job = (lrs_reconstruction *)calloc(1, sizeof(lrs_reconstruction));
   if (!job) return LRS_NO_MEMORY;
-  int32_t order[3];
   job->logits = logits;
   job->plane = (int64_t)plane;
   job->classes = classes;
@@ -145,12 +145,31 @@ int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes, int32_
   int32_t status = lay_out(job, grid, layout, order) ? copy_axes(job, places, layout, order) : LRS_BAD_ARGUMENT;
   if (status == LRS_DONE && !(job->grid_labels = (uint8_t *)lrs_allocate((size_t)voxels))) status = LRS_NO_MEMORY;
   if (status != LRS_DONE) {
-    release(job);
+    lrs_release_reconstruction(job);
     return status;
   }
+  *made = job;
+  return LRS_DONE;
+}
+
+int32_t lrs_start_reconstruction(lrs_reconstruction *job, int32_t threads, lrs_job **started) {
   const int64_t layers = ((int64_t)job->sides[0].run_count + LRS_LAYERS - 1) / LRS_LAYERS;
   const double copied = (double)job->sides[0].size * job->sides[1].size * job->sides[2].size;
-  const lrs_phase phases[2] = {{label_slice, job->used[0], (double)voxels * classes},
+  const uint64_t voxels = lrs_voxels(job->used);
+  const lrs_phase phases[2] = {{label_slice, job->used[0], (double)voxels * job->classes},
                                {label_layers, layers, 4.0 * copied}};
-  return lrs_job_start(phases, 2, job, release, threads, lrs_layers_scratch(job), voxels, started);
+  return lrs_job_start(phases, 2, job, lrs_release_reconstruction, threads, lrs_layers_scratch(job), voxels, started);
+}
+
+int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                              const int32_t used[3], const lrs_places places[3], uint8_t *labels, size_t labels_bytes,
+                              const lrs_layout *layout, int32_t threads, lrs_job **started) {
+  lrs_reconstruction *job;
+  int32_t order[3];
+  if (!started) return LRS_BAD_ARGUMENT;
+  *started = NULL;
+  if (threads < 1) return LRS_BAD_ARGUMENT;
+  const int32_t status =
+      lrs_prepare(logits, logits_bytes, classes, grid, used, places, labels, labels_bytes, layout, order, &job);
+  return status == LRS_DONE ? lrs_start_reconstruction(job, threads, started) : status;
 }

@@ -40,6 +40,9 @@ typedef struct lrs_side {
   int32_t run_count;
 } lrs_side;
 
+/* What a fusion adds: see fuse.h. */
+typedef struct lrs_fusion lrs_fusion;
+
 typedef struct lrs_reconstruction {
   const int16_t *logits;
   int64_t plane; /* from a class to the next one */
@@ -51,9 +54,46 @@ typedef struct lrs_reconstruction {
   uint8_t *grid_labels;
   lrs_side sides[3];
   uint8_t *labels; /* voxel (0, 0, 0) of `sides` */
+  lrs_fusion *fusion; /* NULL where logits alone decide */
+  int32_t reach;      /* classes at most so far behind the best one take part; 0 without a fusion */
 } lrs_reconstruction;
 
-/* Labels the grid voxels of slice `z`. */
+/* All classes' logits at the corners of a cell: bit 2 is the slowest axis, bit 0 the fastest. */
+typedef struct lrs_corners {
+  const int16_t *at[8];
+} lrs_corners;
+
+/* Where a cell's source voxels are: their labels, numbers and weights along each axis. */
+typedef struct lrs_room {
+  uint8_t *labels;
+  int64_t stride[3];
+  int32_t first[3];
+  int32_t count[3];
+  const uint8_t *weight[3];
+  int32_t corner[2][3]; /* grid voxels before and after them */
+} lrs_room;
+
+/* The grid voxel after a cell's first one; an axis of one voxel has none. */
+static inline int32_t lrs_after(const lrs_side *side, int32_t cell) { return cell + 1 < side->grid ? cell + 1 : cell; }
+
+/* Between two values, times 64. Unsigned, since logits that are too large may overflow, which must not matter. */
+static inline int32_t lrs_between(int32_t a, int32_t b, int32_t weight) {
+  return (int32_t)((uint32_t)a * (uint32_t)((1 << LRS_WEIGHT_BITS) - weight) + (uint32_t)b * (uint32_t)weight);
+}
+
+/* What all reconstructions begin with: checks their arguments and makes a job of them, which lrs_release_reconstruction
+ * frees. The layout is that of `labels`, an array of `labels_bytes`. */
+int32_t lrs_prepare(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                    const int32_t used[3], const lrs_places places[3], uint8_t *labels, size_t labels_bytes,
+                    const lrs_layout *layout, int32_t order[3], lrs_reconstruction **made);
+
+void lrs_release_reconstruction(void *job);
+
+/* Starts the job, whose end releases it. */
+int32_t lrs_start_reconstruction(lrs_reconstruction *job, int32_t threads, lrs_job **started);
+
+/* Labels the grid voxels of slice `z`. With a fusion, those where more classes than one take part get the number of
+ * classes, which is no label. */
 void lrs_label_slice(const lrs_reconstruction *job, int32_t z);
 
 /* Labels the source voxels of one to LRS_LAYERS runs of the slowest axis. */

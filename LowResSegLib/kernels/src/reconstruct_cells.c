@@ -1,12 +1,11 @@
 #include <string.h>
 
-#include "reconstruct.h"
+#include "fuse.h"
 
 enum { VECTOR = 8, ONE = 1 << LRS_WEIGHT_BITS, STRIP = 1024, SLICES = 2 * LRS_LAYERS, FEW = 4 };
 
-typedef struct corners {
-  const int16_t *at[8]; /* all classes' logits at each corner: bit 2 is the slowest axis, bit 0 the fastest */
-} corners;
+#define LESS(a, b) ((a) < (b) ? (a) : (b))
+#define MORE(a, b) ((a) > (b) ? (a) : (b))
 
 /* The part of some layers that is being worked on. Two rows of grid voxels are kept of each slice of the grid. */
 typedef struct strip {
@@ -21,6 +20,7 @@ typedef struct strip {
   uint8_t *uniform;   /* and the same label at the next voxel */
   uint8_t *line;      /* labels of a row of source voxels */
   int32_t least;      /* grid voxel of the strip */
+  uint64_t *counts;   /* of a fusion that counts: see lrs_fusion */
 } strip;
 
 /* Labels some grid voxels side by side; equal logits are the lower class's. */
@@ -39,6 +39,27 @@ static void label_voxels(const lrs_reconstruction *job, const int16_t *values, i
   for (int32_t i = 0; i < count; i++) labels[i * distance] = (uint8_t)winner[i];
 }
 
+/* Labels those among them where no other class is within reach; the others get the number of classes. */
+static void label_sure_voxels(const lrs_reconstruction *job, const int16_t *values, int32_t count, uint8_t *labels,
+                              int64_t distance) {
+  int16_t best[STRIP], second[STRIP], winner[STRIP];
+  memcpy(best, values, (size_t)count * sizeof(int16_t));
+  memset(winner, 0, (size_t)count * sizeof(int16_t));
+  for (int32_t i = 0; i < count; i++) second[i] = INT16_MIN;
+  for (int16_t c = 1; c < job->classes; c++) {
+    values += job->plane;
+    for (int32_t i = 0; i < count; i++) {
+      const int16_t value = values[i], lower = LESS(value, best[i]);
+      second[i] = MORE(second[i], lower);
+      winner[i] = value > best[i] ? c : winner[i];
+      best[i] = MORE(value, best[i]);
+    }
+  }
+  for (int32_t i = 0; i < count; i++) {
+    labels[i * distance] = (uint8_t)(best[i] - second[i] > job->reach ? winner[i] : job->classes);
+  }
+}
+
 void lrs_label_slice(const lrs_reconstruction *job, int32_t z) {
   const int16_t *logits = job->logits + z * job->steps[0];
   uint8_t *labels = job->grid_labels + z * job->distances[0];
@@ -47,25 +68,17 @@ void lrs_label_slice(const lrs_reconstruction *job, int32_t z) {
   const int64_t length = whole ? (int64_t)job->used[1] * job->used[2] : job->used[2];
   for (int32_t y = 0; y < (whole ? 1 : job->used[1]); y++) {
     for (int64_t x = 0; x < length; x += STRIP) {
-      label_voxels(job, logits + y * job->steps[1] + x, (int32_t)(length - x < STRIP ? length - x : STRIP),
-                   labels + y * job->distances[1] + x * job->distances[2], job->distances[2]);
+      const int32_t count = (int32_t)(length - x < STRIP ? length - x : STRIP);
+      (job->fusion ? label_sure_voxels : label_voxels)(job, logits + y * job->steps[1] + x, count,
+                                                       labels + y * job->distances[1] + x * job->distances[2],
+                                                       job->distances[2]);
     }
   }
 }
 
-/* The grid voxel after a cell's first one; an axis of one voxel has none. */
-static inline int32_t after(const lrs_side *side, int32_t cell) { return cell + 1 < side->grid ? cell + 1 : cell; }
-
-/* Between two values, times ONE. Unsigned, since logits that are too large may overflow, which must not matter. */
-static inline int32_t between(int32_t a, int32_t b, int32_t weight) {
-  return (int32_t)((uint32_t)a * (uint32_t)(ONE - weight) + (uint32_t)b * (uint32_t)weight);
-}
-
-#define LESS(a, b) ((a) < (b) ? (a) : (b))
-#define MORE(a, b) ((a) > (b) ? (a) : (b))
-
-/* Classes that may win somewhere in a cell, in ascending order. Loops are over whole vectors of classes. */
-static int32_t find_candidates(const lrs_reconstruction *job, const corners *cell, uint8_t candidates[]) {
+/* Classes that may win somewhere in a cell, or come within reach of the winner, in ascending order. Loops are over whole
+ * vectors of classes. */
+static int32_t find_candidates(const lrs_reconstruction *job, const lrs_corners *cell, uint8_t candidates[]) {
   const int16_t *a = cell->at[0], *b = cell->at[1], *c = cell->at[2], *d = cell->at[3];
   const int16_t *e = cell->at[4], *f = cell->at[5], *g = cell->at[6], *h = cell->at[7];
   int16_t low[LRS_MAX_CLASSES + 1], high[LRS_MAX_CLASSES + 1], bound = INT16_MIN;
@@ -81,42 +94,35 @@ static int32_t find_candidates(const lrs_reconstruction *job, const corners *cel
     high[k] = MORE(abcd, efgh);
   }
   for (int32_t k = 0; k < padded; k++) bound = MORE(bound, low[k]);
+  const int32_t within = bound - job->reach;
   int32_t count = 0;
   for (int32_t k = 0; k < job->classes; k++) {
     candidates[count] = (uint8_t)k;
-    count += high[k] >= bound;
+    count += high[k] >= within;
   }
   return count;
 }
 
-/* Where a cell's source voxels are: their labels, numbers and weights along each axis. */
-typedef struct room {
-  uint8_t *labels;
-  int64_t stride[3];
-  int32_t count[3];
-  const uint8_t *weight[3];
-} room;
-
 /* Labels a cell where few classes may win. Each is compared with the first one, by their interpolated difference. The
  * compiler knows `count` where this is expanded, so that no short loop is left. */
-static inline void label_few(const corners *cell, const uint8_t candidates[], int32_t count, const room *to) {
+static inline void label_few(const lrs_corners *cell, const uint8_t candidates[], int32_t count, const lrs_room *to) {
   int32_t values[FEW][8], z[FEW][4], y[FEW][2];
   for (int32_t c = 1; c < count; c++) {
     for (int32_t i = 0; i < 8; i++) values[c][i] = cell->at[i][candidates[c]] - cell->at[i][candidates[0]];
   }
   for (int32_t i = 0; i < to->count[0]; i++) {
     for (int32_t c = 1; c < count; c++) {
-      for (int32_t k = 0; k < 4; k++) z[c][k] = between(values[c][k], values[c][k + 4], to->weight[0][i]);
+      for (int32_t k = 0; k < 4; k++) z[c][k] = lrs_between(values[c][k], values[c][k + 4], to->weight[0][i]);
     }
     for (int32_t j = 0; j < to->count[1]; j++) {
       for (int32_t c = 1; c < count; c++) {
-        for (int32_t k = 0; k < 2; k++) y[c][k] = between(z[c][k], z[c][k + 2], to->weight[1][j]);
+        for (int32_t k = 0; k < 2; k++) y[c][k] = lrs_between(z[c][k], z[c][k + 2], to->weight[1][j]);
       }
       uint8_t *labels = to->labels + i * to->stride[0] + j * to->stride[1];
       for (int32_t k = 0; k < to->count[2]; k++) {
         int32_t best = 0, winner = 0;
         for (int32_t c = 1; c < count; c++) {
-          const int32_t value = between(y[c][0], y[c][1], to->weight[2][k]);
+          const int32_t value = lrs_between(y[c][0], y[c][1], to->weight[2][k]);
           winner = value > best ? c : winner;
           best = MORE(value, best);
         }
@@ -127,25 +133,25 @@ static inline void label_few(const corners *cell, const uint8_t candidates[], in
 }
 
 /* Labels a cell where any number of classes may win. */
-static void label_many(const corners *cell, const uint8_t candidates[], int32_t count, const room *to) {
+static void label_many(const lrs_corners *cell, const uint8_t candidates[], int32_t count, const lrs_room *to) {
   int32_t values[8][LRS_MAX_CLASSES], z[4][LRS_MAX_CLASSES], y[2][LRS_MAX_CLASSES];
   for (int32_t i = 0; i < 8; i++) {
     for (int32_t c = 0; c < count; c++) values[i][c] = cell->at[i][candidates[c]];
   }
   for (int32_t i = 0; i < to->count[0]; i++) {
     for (int32_t k = 0; k < 4; k++) {
-      for (int32_t c = 0; c < count; c++) z[k][c] = between(values[k][c], values[k + 4][c], to->weight[0][i]);
+      for (int32_t c = 0; c < count; c++) z[k][c] = lrs_between(values[k][c], values[k + 4][c], to->weight[0][i]);
     }
     for (int32_t j = 0; j < to->count[1]; j++) {
       for (int32_t k = 0; k < 2; k++) {
-        for (int32_t c = 0; c < count; c++) y[k][c] = between(z[k][c], z[k + 2][c], to->weight[1][j]);
+        for (int32_t c = 0; c < count; c++) y[k][c] = lrs_between(z[k][c], z[k + 2][c], to->weight[1][j]);
       }
       uint8_t *labels = to->labels + i * to->stride[0] + j * to->stride[1];
       for (int32_t k = 0; k < to->count[2]; k++) {
         const int32_t weight = to->weight[2][k];
-        int32_t best = between(y[0][0], y[1][0], weight), winner = 0;
+        int32_t best = lrs_between(y[0][0], y[1][0], weight), winner = 0;
         for (int32_t c = 1; c < count; c++) {
-          const int32_t value = between(y[0][c], y[1][c], weight);
+          const int32_t value = lrs_between(y[0][c], y[1][c], weight);
           winner = value > best ? c : winner;
           best = value > best ? value : best;
         }
@@ -212,11 +218,11 @@ static void label_mixed(const lrs_reconstruction *job, strip *part, const lrs_ru
   for (int32_t i = 0; i < mixed; i++) {
     const int32_t cell = fast->runs[part->mixed[i]].cell;
     if (!wanted || part->wanted[wanted - 1] != cell - part->least) part->wanted[wanted++] = cell - part->least;
-    part->wanted[wanted++] = after(fast, cell) - part->least;
+    part->wanted[wanted++] = lrs_after(fast, cell) - part->least;
   }
   for (int32_t i = 0; i < 4; i++) {
-    const int32_t slice = i & 2 ? after(slow, slices->cell) : slices->cell;
-    const int32_t line = i & 1 ? after(middle, lines->cell) : lines->cell;
+    const int32_t slice = i & 2 ? lrs_after(slow, slices->cell) : slices->cell;
+    const int32_t line = i & 1 ? lrs_after(middle, lines->cell) : lines->cell;
     rows[i] = 2 * find_slice(part, slice) + (line != lines->cell); /* at the end of the grid both are one */
     take_row(part, rows[i], line, width);
     fill_row(job, part, rows[i], job->logits + slice * slow->step + line * middle->step + part->least * fast->step,
@@ -225,18 +231,25 @@ static void label_mixed(const lrs_reconstruction *job, strip *part, const lrs_ru
   for (int32_t i = 0; i < mixed; i++) {
     const lrs_run *run = &fast->runs[part->mixed[i]];
     const int32_t first = (run->cell - part->least) * job->padded;
-    const int32_t second = (after(fast, run->cell) - part->least) * job->padded;
-    corners cell;
+    const int32_t second = (lrs_after(fast, run->cell) - part->least) * job->padded;
+    lrs_corners cell;
     for (int32_t row = 0; row < 4; row++) {
       cell.at[2 * row] = part->rows[rows[row]] + first;
       cell.at[2 * row + 1] = part->rows[rows[row]] + second;
     }
-    const room to = {
+    const lrs_room to = {
         job->labels + slices->first * slow->stride + lines->first * middle->stride + run->first * fast->stride,
         {slow->stride, middle->stride, fast->stride},
+        {slices->first, lines->first, run->first},
         {slices->count, lines->count, run->count},
-        {slow->weight + slices->first, middle->weight + lines->first, fast->weight + run->first}};
+        {slow->weight + slices->first, middle->weight + lines->first, fast->weight + run->first},
+        {{slices->cell, lines->cell, run->cell},
+         {lrs_after(slow, slices->cell), lrs_after(middle, lines->cell), lrs_after(fast, run->cell)}}};
     const int32_t count = find_candidates(job, &cell, candidates);
+    if (job->fusion) {
+      lrs_fuse_cell(job, &cell, candidates, count, &to, part->counts);
+      continue;
+    }
     switch (count) {
       case 2: label_few(&cell, candidates, 2, &to); break;
       case 3: label_few(&cell, candidates, 3, &to); break;
@@ -260,18 +273,20 @@ static int32_t label_line(const lrs_reconstruction *job, strip *part, const uint
     const int32_t from = r;
     const uint8_t label = labels[runs[r].cell - least];
     while (r < end && part->uniform[runs[r].cell - least] && labels[runs[r].cell - least] == label) r++;
-    if (r == from) part->mixed[mixed++] = r++; /* labelled later; its place is filled until then */
+    const int several = r == from;
+    if (several) part->mixed[mixed++] = r++; /* labelled later; its place is filled until then */
     const int32_t first = runs[from].first, last = runs[r - 1].first + runs[r - 1].count;
-    memset(part->line + (first - origin), label, (size_t)(last - first));
+    memset(part->line + (first - origin), several ? job->classes : label, (size_t)(last - first));
   }
   return mixed;
 }
 
-/* Finds cells of one label, beginning at each voxel of the strip. `labels` are those of its four rows. */
-static void find_uniform(strip *part, const uint8_t *const labels[4], int32_t width, int last_is_alone) {
+/* Finds cells of one label, beginning at each voxel of the strip. `labels` are those of its four rows, `none` is no
+ * label. */
+static void find_uniform(strip *part, const uint8_t *const labels[4], int32_t width, int last_is_alone, uint8_t none) {
   const uint8_t *a = labels[0], *b = labels[1], *c = labels[2], *d = labels[3];
   uint8_t *columns = part->columns, *uniform = part->uniform;
-  for (int32_t i = 0; i < width; i++) columns[i] = (a[i] == b[i]) & (a[i] == c[i]) & (a[i] == d[i]);
+  for (int32_t i = 0; i < width; i++) columns[i] = (a[i] == b[i]) & (a[i] == c[i]) & (a[i] == d[i]) & (a[i] != none);
   for (int32_t i = 0; i + 1 < width; i++) uniform[i] = columns[i] & columns[i + 1] & (a[i] == a[i + 1]);
   uniform[width - 1] = last_is_alone ? columns[width - 1] : 0;
 }
@@ -280,18 +295,20 @@ static void find_uniform(strip *part, const uint8_t *const labels[4], int32_t wi
 static void label_strip(const lrs_reconstruction *job, strip *part, const lrs_run *slices, const lrs_run *lines,
                         int32_t begin, int32_t end, int32_t width) {
   const lrs_side *slow = &job->sides[0], *middle = &job->sides[1], *fast = &job->sides[2];
-  const int32_t a[2] = {slices->cell, after(slow, slices->cell)}, b[2] = {lines->cell, after(middle, lines->cell)};
+  const int32_t a[2] = {slices->cell, lrs_after(slow, slices->cell)}, b[2] = {lines->cell, lrs_after(middle, lines->cell)};
   const uint8_t *labels[4];
   for (int32_t row = 0; row < 4; row++) {
     labels[row] = job->grid_labels + a[row >> 1] * slow->distance + b[row & 1] * middle->distance + part->least;
   }
-  find_uniform(part, labels, width, part->least + width == fast->grid);
+  find_uniform(part, labels, width, part->least + width == fast->grid, (uint8_t)job->classes);
   const int32_t mixed = label_line(job, part, labels[0], begin, end, width);
   const int32_t origin = fast->runs[begin].first, length = fast->runs[end - 1].first + fast->runs[end - 1].count - origin;
   for (int32_t z = slices->first; z < slices->first + slices->count; z++) {
     for (int32_t y = lines->first; y < lines->first + lines->count; y++) {
       uint8_t *to = job->labels + z * slow->stride + y * middle->stride + origin * fast->stride;
-      if (fast->stride == 1) {
+      if (part->counts) {
+        lrs_count_line(to, fast->stride, part->line, length, part->counts);
+      } else if (fast->stride == 1) {
         memcpy(to, part->line, (size_t)length);
       } else {
         for (int32_t x = 0; x < length; x++) to[x * fast->stride] = part->line[x];
@@ -316,7 +333,7 @@ static int32_t strip_end(const lrs_side *fast, int32_t begin) {
 static void keep_slices(const lrs_side *slow, const lrs_run *runs, int32_t count, strip *part) {
   part->slice_count = 0;
   for (int32_t i = 0; i < 2 * count; i++) {
-    const int32_t cell = runs[i / 2].cell, slice = i % 2 ? after(slow, cell) : cell;
+    const int32_t cell = runs[i / 2].cell, slice = i % 2 ? lrs_after(slow, cell) : cell;
     int32_t k = 0;
     while (k < part->slice_count && part->slices[k] != slice) k++;
     part->slices[k] = slice;
@@ -326,7 +343,7 @@ static void keep_slices(const lrs_side *slow, const lrs_run *runs, int32_t count
 
 size_t lrs_layers_scratch(const lrs_reconstruction *job) {
   const size_t row = LRS_CELLS + 1;
-  return 3 * LRS_CELLS * sizeof(int32_t) + 2 * SLICES * row * ((size_t)job->padded * sizeof(int16_t) + 1) + 2 * row +
+  return lrs_counts_scratch(job) + 3 * LRS_CELLS * sizeof(int32_t) + 2 * SLICES * row * ((size_t)job->padded * sizeof(int16_t) + 1) + 2 * row +
          LRS_CELL_VOXELS;
 }
 
@@ -334,7 +351,8 @@ void lrs_label_layers(const lrs_reconstruction *job, const lrs_run *runs, int32_
   const lrs_side *middle = &job->sides[1], *fast = &job->sides[2];
   const int32_t row = LRS_CELLS + 1;
   strip part;
-  part.mixed = (int32_t *)scratch;
+  part.counts = lrs_begin_counts(job, scratch);
+  part.mixed = (int32_t *)((unsigned char *)scratch + lrs_counts_scratch(job));
   part.wanted = part.mixed + LRS_CELLS;
   part.rows[0] = (int16_t *)(part.wanted + 2 * LRS_CELLS);
   for (int32_t k = 1; k < 2 * SLICES; k++) part.rows[k] = part.rows[k - 1] + row * job->padded;
@@ -347,7 +365,7 @@ void lrs_label_layers(const lrs_reconstruction *job, const lrs_run *runs, int32_
   for (int32_t begin = 0, end; begin < fast->run_count; begin = end) {
     end = strip_end(fast, begin);
     const int32_t one = fast->runs[begin].cell, other = fast->runs[end - 1].cell;
-    const int32_t most = after(fast, one > other ? one : other);
+    const int32_t most = lrs_after(fast, one > other ? one : other);
     part.least = one < other ? one : other;
     for (int32_t k = 0; k < 2 * SLICES; k++) part.keys[k] = -1;
     for (int32_t r = 0; r < middle->run_count; r++) {
@@ -356,4 +374,5 @@ void lrs_label_layers(const lrs_reconstruction *job, const lrs_run *runs, int32_
       }
     }
   }
+  if (part.counts) lrs_end_counts(job, part.counts);
 }

@@ -1,0 +1,196 @@
+"""Logits without those that no label depends on, so that what travels is smaller than the scan.
+
+A cell is the room between eight neighbouring grid voxels; along an axis of one voxel they are the same one. Linear
+interpolation multiplies the logits at its corners by weights that are not negative and not all zero, and a class beats
+another where its logit is greater, or the same and its number lower. A class that another one beats at all eight
+corners of a cell therefore wins nowhere in it. Beating is transitive, so the other may be taken to be one that none
+beats so: the cell's labels are all among the classes that none beats at all corners, the cell's winners.
+
+A voxel's list is the union of the winners of the up to eight cells around it. Its logits are sent for the classes in
+its list alone, and of these only how far each is below the greatest one. `restore` sets the greatest to 4095, the
+others below it accordingly, and all that are not in the list to -4096. Why no label changes:
+
+- To add one number to all logits of a voxel adds the same to all classes' sums, and changes no comparison. So let the
+  full logits be shifted as well: the greatest of each voxel, which is a winner in all its cells, to 4095. As logits are
+  of magnitude up to 4095, the least of them is then -4095.
+- In a cell, let c be the label of a place by the full logits. It is a winner, so it is in the lists of all eight
+  corners, and its restored logits are the full ones there. Each other class has at each corner its full logit, or
+  -4096, which is less. So no class has a greater sum than before, c has its own, and c wins as it did, ties included.
+- Sums stay exact: 4096 times 64 cubed is 2^30, which int32 holds.
+
+Where a voxel's list has one class, that is all that is sent of it: in smooth structures most voxels. The brain model's
+logits of 18 classes shrink to about a twentieth so, and to a hundredth once that is compressed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from LowResSegLib.errors import InputError
+from LowResSegLib.kernels import reduce as native
+from LowResSegLib.model.plan import MAX_LOGIT
+
+_MISSING = -MAX_LOGIT - 1
+_MAX_CLASSES = 255
+_CORNERS = tuple(itertools.product((0, 1), repeat=3))
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """What is left of logits. A voxel is mixed where its list has more classes than one.
+
+    Attributes:
+        classes: number of classes.
+        winners: uint8 (z, y, x), the class of the greatest logit, the lower of two.
+        mixed: bool (z, y, x).
+        lists: uint8 (bytes, mixed voxels in the array's order): bit c % 8 of byte c // 8 is set where class c is in the
+            voxel's list and is not its winner.
+        below: uint16, how far those classes' logits are below the winner's: class by class, of each all mixed voxels in
+            whose list it is, in order.
+    """
+
+    classes: int
+    winners: np.ndarray
+    mixed: np.ndarray
+    lists: np.ndarray
+    below: np.ndarray
+
+
+def reduce(
+    logits: np.ndarray,
+    size: tuple[int, ...],
+    threads: Optional[int] = None,
+    step: Optional[Callable[[float], None]] = None,
+) -> Reduced:
+    """Leave out the logits that no label depends on.
+
+    Args:
+        logits: int16 (classes, z, y, x) on the padded grid, of magnitude up to 4095, up to 255 classes.
+        size: the part of the grid, (z, y, x), that covers the volume; `sampling.LowResolution.size`.
+        threads: at most so many for the native kernel; None means all cores.
+        step: called again and again with the share that is done, 0 to 1; may raise to stop.
+    """
+    report = step or (lambda share: None)
+    used = logits[(slice(None), *(slice(0, n) for n in size))]
+    if native.available():
+        winners, lists = native.lists_of(logits, size, threads, report)
+    else:
+        winners, lists = lists_in_numpy(used, report)
+    mixed = np.bitwise_or.reduce(lists, axis=0) > 0
+    places = np.flatnonzero(mixed.ravel())
+    chosen = np.ascontiguousarray(lists.reshape(len(lists), -1)[:, places])
+    planes = used.reshape(len(used), -1) if used.flags.c_contiguous else None
+    best = used.max(0).ravel()[places] if planes is None else _taken(planes, winners.ravel()[places], places)
+    parts = []
+    for number in range(len(used)):
+        listed = np.flatnonzero(chosen[number // 8] & (1 << number % 8))
+        plane = used[number].ravel() if planes is None else planes[number]
+        parts.append((best[listed] - plane[places[listed]]).astype(np.uint16))
+        report(1.0)
+    return Reduced(len(used), winners, mixed, chosen, np.concatenate(parts))
+
+
+def _taken(planes: np.ndarray, numbers: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Of each place the logit of the class that is numbered."""
+    return planes.ravel()[numbers.astype(np.int64) * planes.shape[1] + places]
+
+
+def lists_in_numpy(used: np.ndarray, step: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray]:
+    """What `kernels.reduce.lists_of` does, of the used part of the grid alone; see there."""
+    classes, shape = len(used), used.shape[1:]
+    best, winners = used[0].copy(), np.zeros(shape, np.uint8)
+    for number in range(1, classes):
+        better = used[number] > best
+        winners[better] = number
+        np.maximum(best, used[number], out=best)
+    lists = np.zeros((-(-classes // 8), *shape), np.uint8)
+    cells = tuple(max(n - 1, 1) for n in shape)
+    for z in range(cells[0]):  # a layer at a time: eight corners of all classes are large
+        _mark_layer(used, winners, lists, z, cells)
+        step((z + 1) / cells[0])
+    own = np.arange(len(lists)).reshape(-1, 1, 1, 1) == winners // 8
+    lists &= ~np.where(own, np.uint8(1) << winners % 8, np.uint8(0)).astype(np.uint8)
+    return winners, lists
+
+
+def _mark_layer(used: np.ndarray, winners: np.ndarray, lists: np.ndarray, z: int, cells: tuple[int, ...]) -> None:
+    """Set the bits of the winners of a layer of cells at all their corners."""
+    first = winners[z, : cells[1], : cells[2]]
+    several = np.zeros(first.shape, np.bool_)
+    corners = []
+    for corner in _CORNERS:
+        at = [min(z + corner[0], used.shape[1] - 1)]
+        along = [
+            slice(c, c + n) if size > 1 else slice(0, 1) for c, n, size in zip(corner[1:], cells[1:], used.shape[2:])
+        ]
+        corners.append((*at, *along))
+        several |= winners[corners[-1]] != first
+    if not several.any():
+        return
+    # Equal logits differ by their number: the key of the lower class is greater.
+    order = np.arange(len(used), dtype=np.int32)[:, None]
+    keys = np.stack([used[(slice(None), *corner)][:, several].astype(np.int32) * 256 - order for corner in corners])
+    # What is everywhere less than another one's least value is beaten; what is left is compared pair by pair.
+    wins = keys.max(0) >= keys.min(0).max(0)
+    for number in range(len(used)):
+        places = np.flatnonzero(wins[number])
+        for other in range(len(used)):
+            if len(places) and other != number:
+                rivals = places[wins[other, places]]
+                beaten = (keys[:, other, rivals] > keys[:, number, rivals]).all(0)
+                wins[number, rivals[beaten]] = False
+                places = places[wins[number, places]]
+    bits = np.packbits(wins, axis=0, bitorder="little")
+    for corner in corners:
+        for byte, plane in zip(bits, lists):
+            plane[corner][several] |= byte
+
+
+def restore(reduced: Reduced) -> np.ndarray:
+    """Logits that have the labels of the full ones: int16 (classes, z, y, x), where (z, y, x) is the `size`.
+
+    Raises:
+        InputError: the parts do not fit each other.
+    """
+    check(reduced)
+    shape, voxels = reduced.winners.shape, reduced.winners.size
+    logits = np.full((reduced.classes, voxels), _MISSING, np.int16)
+    logits.ravel()[reduced.winners.ravel() * np.int64(voxels) + np.arange(voxels)] = MAX_LOGIT
+    places = np.flatnonzero(reduced.mixed.ravel())
+    begin = 0
+    for number, plane in enumerate(logits):
+        listed = places[np.flatnonzero(reduced.lists[number // 8] & (1 << number % 8))]
+        plane[listed] = MAX_LOGIT - reduced.below[begin : begin + len(listed)].astype(np.int32)
+        begin += len(listed)
+    return logits.reshape(reduced.classes, *shape)
+
+
+def check(reduced: Reduced) -> None:
+    """Raise InputError where the parts of reduced logits do not fit each other, as in a damaged answer."""
+    classes, winners, lists = reduced.classes, reduced.winners, reduced.lists
+    count = int(np.count_nonzero(reduced.mixed))
+    fits = (
+        1 <= classes <= _MAX_CLASSES
+        and winners.ndim == 3
+        and winners.dtype == lists.dtype == np.uint8
+        and reduced.mixed.shape == winners.shape
+        and lists.shape == (-(-classes // 8), count)
+        and reduced.below.dtype == np.uint16
+        and int(winners.max(initial=0)) < classes
+        and int(reduced.below.max(initial=0)) <= 2 * MAX_LOGIT
+    )
+    listed = 0
+    if fits:
+        ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
+        listed = int(ones[lists].sum())
+        fits = classes % 8 == 0 or not (lists[-1] >> classes % 8).any()
+        # A winner that is listed as well would get a second value.
+        own = winners[reduced.mixed]
+        fits = fits and not (lists[own // 8, np.arange(count)] & (np.uint8(1) << own % 8)).any()
+    if not fits or reduced.below.shape != (listed,):
+        raise InputError("Reduced logits are damaged: their parts do not fit each other.")

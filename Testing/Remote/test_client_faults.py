@@ -1,0 +1,488 @@
+"""Whatever goes wrong on the way: the same labelmap after another try, or one sentence; and never a second run."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from stand_in import Fault, Handler, StandIn, scan, serving
+
+from LowResSegLib import pipeline
+from LowResSegLib.errors import LowResSegError, RemoteError
+from LowResSegLib.remote.client import Server, check_server, segment_remotely, segmenting, session
+from LowResSegLib.remote.client.connection import Connection
+from LowResSegLib.remote.protocol import DIGEST_HEADER, AnswerError
+from LowResSegLib.volume import Volume
+
+pytestmark = pytest.mark.usefixtures("small_model")
+
+
+@pytest.fixture
+def server() -> Iterator[StandIn]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(session, "_LONGEST_PAUSE", 0.02)
+
+
+def hit(handler: Handler, method: str, ending: str) -> bool:
+    return handler.command == method and handler.path.partition("?")[0].endswith(ending)
+
+
+def times(count: int, method: str, ending: str, do: Any) -> Fault:
+    """A fault of the first requests of a kind; `do` answers them."""
+    left = [count]
+
+    def fault(handler: Handler) -> bool:
+        if not hit(handler, method, ending) or not left[0]:
+            return False
+        left[0] -= 1
+        do(handler)
+        return True
+
+    return fault
+
+
+def refuse(code: str, retry: float = 0.01) -> Any:
+    def do(handler: Handler) -> None:
+        handler.close_connection = True
+        error = AnswerError(code, "Come back later.", retry)
+        handler.json(error.status, error.to_dict())
+
+    return do
+
+
+def cut(handler: Handler) -> None:
+    handler.cut()
+
+
+def half_an_answer(handler: Handler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"{")
+    handler.cut()
+
+
+def nonsense(handler: Handler) -> None:
+    handler.close_connection = True
+    handler.wfile.write(b"220 smtp.example ESMTP\r\n")
+
+
+def same(volume: Volume, server: StandIn, **more: Any) -> None:
+    """The server's labelmap is the one made here, and the job ran once."""
+    expected, _ = pipeline.segment(volume, "small")
+    labelmap, record, _ = segment_remotely(volume, "small", Server(server.url), **more)
+    assert np.array_equal(labelmap.array, expected.array)
+    assert server.runs == 1 and not server.jobs and not record["warnings"]
+
+
+JOB = [("POST", "/jobs"), ("PUT", "/input"), ("GET", "/result"), ("GET", "/record")]
+
+
+@pytest.mark.parametrize(("method", "ending"), JOB)
+@pytest.mark.parametrize("do", [cut, half_an_answer, refuse("full"), refuse("too_many")])
+def test_what_fails_once_or_twice_goes_well(
+    server: StandIn, rng: np.random.Generator, method: str, ending: str, do: Any
+) -> None:
+    if (method, ending) == ("POST", "/jobs") and do is half_an_answer:
+        server.faults.append(times(1, "POST", "/jobs", do))  # nothing was known of the server before
+        with pytest.raises(RemoteError):
+            segment_remotely(scan(rng), "small", Server(server.url))
+        return
+    if (method, ending) == ("POST", "/jobs") and do is cut:
+        server.faults.append(times(1, "POST", "/jobs", do))
+        with pytest.raises(RemoteError):
+            segment_remotely(scan(rng), "small", Server(server.url))
+        return
+    server.faults.append(times(2, method, ending, do))
+    same(scan(rng), server)
+    assert server.asked(method, ending) >= 3
+
+
+def test_a_job_whose_answer_was_lost_is_not_made_twice(server: StandIn, rng: np.random.Generator) -> None:
+    made: list[str] = []
+
+    def fault(handler: Handler) -> bool:
+        if not hit(handler, "POST", "/jobs") or made:
+            return False
+        kept, handler.wfile = handler.wfile, open("/dev/null", "wb")  # noqa: SIM115
+        handler._answer()
+        handler.wfile.close()
+        handler.wfile = kept
+        made.extend(server.jobs)
+        handler.cut()
+        return True
+
+    server.faults.append(fault)
+    client = Server(server.url)
+    with session.Session(client) as talk:
+        talk.health()  # from now on the server is known to be there
+        from LowResSegLib.model import load_model
+        from LowResSegLib.remote.protocol import JobRequest
+
+        request = JobRequest(
+            "11111111-2222-3333-4444-555555555555",
+            "grid",
+            "small",
+            load_model("small").digest,
+            (1, 8, 8, 8),
+            "uint8",
+            512,
+            "0" * 64,
+            size=(8, 8, 8),
+        )
+        job = talk.create(request)
+    assert len(made) == 1 and job.id == made[0] and list(server.jobs) == made
+    assert server.asked("POST", "/jobs") == 2
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_an_upload_that_breaks_off_goes_on_where_it_was(
+    server: StandIn, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    monkeypatch.setattr(session, "_PIECE", 100)
+    taken: list[int] = []
+
+    def do(handler: Handler) -> None:
+        (job,) = server.jobs.values()
+        taken.append(int(share * job["request"].bytes))
+        while len(job["body"]) < taken[0]:
+            job["body"] += handler.rfile.read1(taken[0] - len(job["body"]))
+        handler.cut()
+
+    server.faults.append(times(1, "PUT", "/input", do))
+    same(scan(rng), server)
+    assert server.asked("HEAD", "/input") == 1 and server.asked("PUT", "/input") == 2
+
+
+def test_a_body_that_arrives_damaged_is_sent_again_but_not_for_ever(server: StandIn, rng: np.random.Generator) -> None:
+    damage = [1]
+
+    def fault(handler: Handler) -> bool:
+        if hit(handler, "PUT", "/input") and damage[0]:
+            damage[0] -= 1
+            (job,) = server.jobs.values()
+            handler.rfile.read(job["request"].bytes)
+            raise AnswerError("damaged", "The body is damaged.")
+        return False
+
+    server.faults.append(fault)
+    volume = scan(rng)
+    same(volume, server)
+    damage[0] = 100
+    with pytest.raises(RemoteError, match="is damaged"):
+        segment_remotely(volume, "small", Server(server.url))
+    assert 100 - damage[0] == 3
+
+
+def result_of(server: StandIn, handler: Handler) -> bytes:
+    (job,) = server.jobs.values()
+    handler.server.faults, kept = [], handler.server.faults
+    written, handler.wfile = handler.wfile, open("/dev/null", "wb")  # noqa: SIM115
+    handler._answer()  # which computes it
+    handler.wfile.close()
+    handler.wfile, handler.server.faults = written, kept
+    return job["result"]
+
+
+def test_a_result_that_breaks_off_goes_on_where_it_was(server: StandIn, rng: np.random.Generator) -> None:
+    def do(handler: Handler) -> None:
+        import hashlib
+
+        content = result_of(server, handler)
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.send_header(DIGEST_HEADER, hashlib.sha256(content).hexdigest())
+        handler.end_headers()
+        handler.wfile.write(content[: len(content) // 2])
+        handler.cut()
+
+    ranges: list[Any] = []
+
+    def watch(handler: Handler) -> bool:
+        if hit(handler, "GET", "/result"):
+            ranges.append(handler.headers.get("Range"))
+        return False
+
+    server.faults += [watch, times(1, "GET", "/result", do)]
+    same(scan(rng), server)
+    assert ranges[0] is None and ranges[1].startswith("bytes=") and ranges[1] != "bytes=0-"
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_a_damaged_answer_is_fetched_again_and_at_last_thrown_away(
+    server: StandIn, rng: np.random.Generator, count: int
+) -> None:
+    def do(handler: Handler) -> None:
+        import hashlib
+
+        content = bytearray(result_of(server, handler))
+        digest = hashlib.sha256(content).hexdigest()
+        content[len(content) // 2] ^= 1
+        handler.bytes(200, bytes(content), {DIGEST_HEADER: digest})
+
+    server.faults.append(times(count, "GET", "/result", do))
+    if count < 3:
+        same(scan(rng), server)
+        return
+    with pytest.raises(RemoteError, match="arrived damaged, again and again, and was thrown away"):
+        segment_remotely(scan(rng), "small", Server(server.url))
+    assert server.runs == 1 and not server.jobs
+
+
+@pytest.mark.parametrize("kind", ["other size", "garbage", "too long", "no digest"])
+def test_a_result_that_is_not_the_job_s_is_refused(server: StandIn, rng: np.random.Generator, kind: str) -> None:
+    def do(handler: Handler) -> None:
+        import hashlib
+
+        content = result_of(server, handler)
+        if kind == "other size":
+            from LowResSegLib.remote.packed import pack_labels
+
+            content = pack_labels(np.zeros((3, 3, 3), np.uint8), "raw")
+        elif kind == "garbage":
+            content = np.random.default_rng(1).bytes(1000)
+        elif kind == "too long":
+            content = bytes(64 << 20)
+        digest = hashlib.sha256(content).hexdigest()
+        handler.close_connection = True
+        handler.bytes(200, content, {} if kind == "no digest" else {DIGEST_HEADER: digest})
+
+    server.faults.append(times(100, "GET", "/result", do))
+    with pytest.raises(RemoteError, match=r"damaged|far larger"):
+        segment_remotely(scan(rng), "small", Server(server.url))
+
+
+@pytest.mark.parametrize(("method", "ending"), JOB[1:])
+def test_a_server_that_goes_away_is_waited_for_no_longer_than_is_said(
+    rng: np.random.Generator, method: str, ending: str
+) -> None:
+    volume = scan(rng)
+    expected, _ = pipeline.segment(volume, "small")
+    with serving() as server:
+
+        def vanish(handler: Handler) -> bool:
+            if not hit(handler, method, ending):
+                return False
+            server.socket.close()
+            server.faults[:] = [lambda handler: (handler.cut(), True)[1]]
+            handler.cut()
+            return True
+
+        server.faults.append(vanish)
+        began = time.monotonic()
+        with pytest.raises(RemoteError, match=r"127\.0\.0\.1"):
+            segment_remotely(volume, "small", Server(server.url, patience=0.3))
+        assert time.monotonic() - began < 5
+        labelmap, record, _ = segment_remotely(volume, "small", Server(server.url, patience=0.3), fallback=True)
+    assert np.array_equal(labelmap.array, expected.array) and "This computer did the work" in record["warnings"][0]
+
+
+def test_a_server_that_comes_back_is_found(rng: np.random.Generator) -> None:
+    """It is gone for a while after the upload, and keeps its jobs, as the real one does on its disk."""
+    with serving() as first:
+        port = first.server_address[1]
+        back: list[StandIn] = []
+
+        def vanish(handler: Handler) -> bool:
+            if not hit(handler, "GET", "/result") or back:
+                return False
+            first.socket.close()
+
+            def return_later() -> None:
+                time.sleep(0.3)
+                StandIn.allow_reuse_address = True
+                second = StandIn.__new__(StandIn)
+                second.__dict__.update(first.__dict__)
+                second.faults = []
+                second.socket = socket.socket()
+                second.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                second.socket.bind(("127.0.0.1", port))
+                second.socket.listen()
+                threading.Thread(target=lambda: second.serve_forever(0.01), daemon=True).start()
+
+            back.append(first)
+            threading.Thread(target=return_later, daemon=True).start()
+            handler.cut()
+            return True
+
+        first.faults.append(vanish)
+        volume = scan(rng)
+        expected, _ = pipeline.segment(volume, "small")
+        labelmap, _, _ = segment_remotely(volume, "small", Server(first.url, patience=10))
+        assert np.array_equal(labelmap.array, expected.array)
+
+
+def test_a_full_server_is_waited_for_as_it_says_and_then_told(server: StandIn, rng: np.random.Generator) -> None:
+    server.faults.append(times(1000, "POST", "/jobs", refuse("full", 0.2)))
+    began = time.monotonic()
+    with pytest.raises(RemoteError, match="Come back later"):
+        segment_remotely(scan(rng), "small", Server(server.url, patience=0.5))
+    assert 0.4 < time.monotonic() - began < 3
+    assert server.asked("POST", "/jobs") == 4
+
+
+@pytest.mark.parametrize("code", ["wrong_token", "revoked_token", "too_large", "no_disk", "not_found"])
+def test_a_refusal_is_told_at_once(server: StandIn, rng: np.random.Generator, code: str) -> None:
+    server.faults.append(times(1000, "POST", "/jobs", refuse(code)))
+    with pytest.raises(RemoteError, match="Come back later"):
+        segment_remotely(scan(rng), "small", Server(server.url))
+    assert server.asked("POST", "/jobs") == 1
+
+
+def test_a_refusal_in_the_middle_of_an_upload_is_told(
+    server: StandIn, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server answers before it has read the body, and closes."""
+    monkeypatch.setattr(segmenting, "is_loopback", lambda host: True)
+    volume = scan(rng, (220, 220, 220))
+
+    def do(handler: Handler) -> None:
+        handler.close_connection = True
+        error = AnswerError("no_disk", "The server's disk is full.")
+        handler.json(error.status, error.to_dict())
+
+    server.faults.append(times(1000, "PUT", "/input", do))
+    with pytest.raises(RemoteError, match=r"disk is full|broke off"):
+        segment_remotely(volume, "small", Server(server.url, patience=0.5), full_volume=True)
+
+
+@pytest.mark.parametrize(
+    ("health", "sentence"),
+    [
+        ({"protocol": 3, "least": 2, "lowresseg": "9"}, "update LowResSeg here"),
+        ({"protocol": 0, "least": 0, "lowresseg": "0"}, "update LowResSeg on the server"),
+        ({"hello": "world"}, "no LowResSeg server"),
+        ([], "no LowResSeg server"),
+    ],
+)
+def test_a_server_of_another_version_is_told(server: StandIn, health: Any, sentence: str) -> None:
+    server.health = health
+    with pytest.raises(RemoteError, match=sentence):
+        check_server(Server(server.url))
+
+
+def test_a_wrong_version_in_the_middle_is_told(server: StandIn, rng: np.random.Generator) -> None:
+    def do(handler: Handler) -> None:
+        handler.close_connection = True
+        error = AnswerError("wrong_version", "Speak 2 to 3.", protocol=(2, 3))
+        handler.json(error.status, error.to_dict())
+
+    server.faults.append(times(1, "POST", "/jobs", do))
+    with pytest.raises(RemoteError, match="update LowResSeg here"):
+        segment_remotely(scan(rng), "small", Server(server.url))
+
+
+@pytest.mark.parametrize("do", [nonsense, half_an_answer, cut])
+@pytest.mark.parametrize("ending", ["/healthz", "/capabilities", "/models"])
+def test_whatever_answers_gets_a_sentence(server: StandIn, do: Any, ending: str) -> None:
+    server.faults.append(times(1000, "GET", ending, do))
+    with pytest.raises(RemoteError, match=r"does not speak HTTP|broke off|closed the connection"):
+        check_server(Server(server.url, patience=0.1))
+
+
+@pytest.mark.parametrize("body", [b"", b"nothing", b"[]", b"{}", b'{"models": 3}', b"\xff\xfe", b"[" * 100_000])
+@pytest.mark.parametrize("ending", ["/capabilities", "/models", "/jobs"])
+def test_answers_that_are_not_the_protocol_s_get_a_sentence(
+    server: StandIn, rng: np.random.Generator, ending: str, body: bytes
+) -> None:
+    method = "POST" if ending == "/jobs" else "GET"
+    server.faults.append(times(1000, method, ending, lambda handler: handler.bytes(200, body)))
+    with pytest.raises(RemoteError, match=r"cannot be understood"):
+        if ending == "/jobs":
+            segment_remotely(scan(rng), "small", Server(server.url))
+        else:
+            check_server(Server(server.url))
+
+
+def test_an_answer_without_end_is_given_up(server: StandIn) -> None:
+    def do(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        handler.close_connection = True
+        for _ in range(1000):
+            handler.wfile.write(bytes(1 << 20))
+
+    server.faults.append(times(1, "GET", "/healthz", do))
+    with pytest.raises(RemoteError, match="far larger"):
+        check_server(Server(server.url))
+
+
+def test_a_redirection_is_not_followed(server: StandIn) -> None:
+    def do(handler: Handler) -> None:
+        handler.bytes(307, b"", {"Location": "http://127.0.0.1:9/"})
+
+    server.faults.append(times(1, "GET", "/capabilities", do))
+    with pytest.raises(RemoteError, match="leads to another one"):
+        check_server(Server(server.url, "token"))
+
+
+def test_a_proxy_s_error_page_is_told(server: StandIn) -> None:
+    server.faults.append(times(1, "GET", "/capabilities", lambda handler: handler.bytes(500, b"<html>")))
+    with pytest.raises(RemoteError, match="HTTP status 500"):
+        check_server(Server(server.url))
+
+
+def test_a_server_that_says_nothing_is_given_up(server: StandIn) -> None:
+    server.faults.append(times(1, "GET", "/healthz", lambda handler: time.sleep(1)))
+    connection = Connection(Server(server.url), timeout=0.2)
+    with pytest.raises(RemoteError, match="does not answer"):
+        connection.request("GET", "/healthz")
+    connection.close()
+
+
+def test_an_unknown_computer_is_told() -> None:
+    with pytest.raises(RemoteError, match=r"There is no computer named no-such-host\.invalid"):
+        check_server(Server("https://no-such-host.invalid"))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_is_damaged_anywhere_ends_in_the_same_labelmap_or_a_sentence(server: StandIn, seed: int) -> None:
+    """Answers lose bytes, or some are changed, at random, headers aside."""
+    rng = np.random.default_rng(seed)
+    volume = scan(np.random.default_rng(0), (10, 12, 14))
+    expected, _ = pipeline.segment(volume, "small")
+
+    def fault(handler: Handler) -> bool:
+        if handler.command in ("PUT", "HEAD", "DELETE") or rng.random() < 0.5:
+            return False
+        real = handler.bytes
+
+        def damaged(status: int, body: bytes, headers: Any = None) -> None:
+            content = bytearray(body)
+            if content and rng.random() < 0.7:
+                content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+            elif content:
+                del content[rng.integers(len(content)) :]
+            real(status, bytes(content), headers)
+
+        handler.bytes = damaged  # type: ignore[method-assign]
+        try:
+            handler._answer()
+        except AnswerError as error:
+            handler.json(error.status, error.to_dict())
+        finally:
+            del handler.bytes
+        return True
+
+    server.faults.append(fault)
+    try:
+        labelmap, record, _ = segment_remotely(volume, "small", Server(server.url, patience=0.2))
+    except LowResSegError as error:
+        text = str(error)
+        assert text[:1].isupper() and text.rstrip().endswith((".", ")")) and "Traceback" not in text
+    else:
+        assert np.array_equal(labelmap.array, expected.array)
+        json.dumps(record)
+    assert server.runs <= 1
