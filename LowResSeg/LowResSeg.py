@@ -33,6 +33,7 @@ from LowResSegSlicer.panel.comparing import Comparing  # noqa: E402
 from LowResSegSlicer.panel.editing import Editing  # noqa: E402
 from LowResSegSlicer.panel.exporting import Exporting  # noqa: E402
 from LowResSegSlicer.panel.models import Models  # noqa: E402
+from LowResSegSlicer.panel.remote import Remote  # noqa: E402
 from LowResSegSlicer.panel.results import Results  # noqa: E402
 from LowResSegSlicer.panel.section import Context, Section  # noqa: E402
 from LowResSegSlicer.panel.segmenting import Segmenting  # noqa: E402
@@ -54,7 +55,8 @@ class LowResSeg(ScriptedLoadableModule):
         self.parent.contributors = ["The LowResSeg contributors"]
         self.parent.helpText = _(
             "Segments a whole MRI volume on a low-resolution grid with a ternary network, and gives editable"
-            " segments at the resolution of the scan. It needs no GPU and sends nothing anywhere."
+            " segments at the resolution of the scan. It needs no GPU, and it sends nothing anywhere unless you"
+            " choose another computer in the section Remote."
             " For research use only."
         )
         self.parent.acknowledgementText = _("LowResSeg is open source under the Apache License 2.0.")
@@ -77,12 +79,14 @@ class LowResSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Build the panel when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         context = self.context
+        self.remote = context.remote = Remote(context)
         self.segmenting = Segmenting(context)
         self.results, self.editing = Results(context), Editing(context)
         self.comparing, self.exporting = Comparing(context), Exporting(context)
         self.batch, self.models = Batch(context, self.segmenting.options), Models(context, self._onModelsChanged)
         self.sections = [
-            self.segmenting, self.results, self.editing, self.comparing, self.exporting, self.batch, self.models
+            self.segmenting, self.results, self.editing, self.comparing, self.exporting, self.batch, self.models,
+            self.remote,
         ]  # fmt: skip
         for section in self.sections:
             self.layout.addWidget(section.widget)

@@ -3,7 +3,7 @@
     python tools/panel_pictures.py SCAN [FOLDER]
 
 The panel is Slicer's, the widgets around it are the stand-ins of the panel tests (Testing/Panel/host), so the pictures
-show the panel's texts and layout in the style of Qt, not Slicer's own. Needs slicer-core and PySide6.
+show the panel's texts and layout in the style of Qt, not Slicer's own. Needs slicer-core, PySide6 and cryptography.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,25 @@ class Pictures:
         label.text = label.text.replace(str(panel.logic.models_folder()), "~/.local/share/LowResSeg/Models")
         self.draw("models", "modelsSection")
 
+    def remote(self, folder: Path) -> None:
+        """The section Remote after a test of a server that runs here and is shown as one called jetson."""
+        from host import pump
+        from stand_in import certificate, serving
+
+        ui = self.panel.remote.ui
+        with serving("token-of-the-picture", certificate(folder, "picture")) as server:
+            ui.remoteSection.collapsed = False
+            ui.remoteAddressEdit.text = server.url
+            ui.remoteAddressEdit.editingFinished.emit()
+            ui.remoteTokenEdit.text = server.token
+            ui.remoteCheckBox.checked = True
+            ui.testConnectionButton.click()
+            while self.panel.context.run is not None:  # the server's threads need Python's lock, which pump keeps
+                pump.settle()
+                time.sleep(0.01)
+        ui.remoteAddressEdit.text = "https://jetson:8765"
+        self.draw("remote", "remoteSection")
+
 
 def main() -> None:
     """Make all pictures."""
@@ -118,16 +138,19 @@ def main() -> None:
     given = parser.parse_args()
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     os.environ.setdefault("QT_LOGGING_RULES", "*.debug=false;qt.qpa.*=false")
-    sys.path[:0] = [str(CHECKOUT / each) for each in ("Testing/Panel", "Testing/Slicer", "LowResSeg", ".")]
+    folders = ("Testing/Panel", "Testing/Slicer", "Testing/Remote", "LowResSeg", ".")
+    sys.path[:0] = [str(CHECKOUT / each) for each in folders]
     from host import application
 
     given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as settings:
         os.environ["LOWRESSEG_MODELS"] = ""
         os.environ["XDG_DATA_HOME"] = settings  # no models but the bundled ones
+        os.environ["LOWRESSEG_SETTINGS"] = settings
         pictures = Pictures(application.start(Path(settings)), given.scan, given.folder)
         pictures.segment()
         pictures.more()
+        pictures.remote(Path(settings))
         pictures.panel.cleanup()
 
 

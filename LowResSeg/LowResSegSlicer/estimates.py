@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from slicer.i18n import tr as _
 
@@ -54,17 +54,34 @@ def estimate_text(
     Returns:
         A phrase such as "about 1.2 s and 310 MB on this computer"; empty for a volume without voxels.
     """
+    found = voxels_of(volumeNode)
+    if found is None:
+        return ""
+    costs = estimate(speed, load_model(model), found.shape, found.spacing, found.itemsize, passes, confidence)
+    return _("about {seconds} and {megabytes} MB on this computer").format(
+        seconds=_duration(costs.seconds * found.count), megabytes=f"{_rounded(costs.megabytes):.0f}"
+    )
+
+
+class Voxels(NamedTuple):
+    """How many voxels there are: count of volumes, shape (z, y, x), spacing (x, y, z) in mm, bytes of a voxel."""
+
+    count: int
+    shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    itemsize: int
+
+
+def voxels_of(volumeNode: Any) -> Optional[Voxels]:
+    """The voxels of a volume, or of a sequence, whose frames are alike; None where there are none."""
     frames = frames_of(volumeNode)
     count = frames.count if frames is not None else 1
     grid = frames.sequence.GetNthDataNode(0) if frames is not None else volumeNode
     image = grid.GetImageData() if grid is not None and grid.IsA("vtkMRMLVolumeNode") else None
     if image is None or 0 in image.GetDimensions():
-        return ""
-    shape, spacing = tuple(reversed(image.GetDimensions())), geometry_of(grid)["spacing"]
-    costs = estimate(speed, load_model(model), shape, spacing, image.GetScalarSize(), passes, confidence)
-    return _("about {seconds} and {megabytes} MB on this computer").format(
-        seconds=_duration(costs.seconds * count), megabytes=f"{_rounded(costs.megabytes):.0f}"
-    )
+        return None
+    shape = tuple(reversed(image.GetDimensions()))
+    return Voxels(count, shape, geometry_of(grid)["spacing"], image.GetScalarSize())
 
 
 def _duration(seconds: float) -> str:

@@ -10,7 +10,8 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from LowResSegLib import model as library_models
 from LowResSegLib.estimate import Speed
-from LowResSegSlicer import batching, conversions, estimates, models, segmentations
+from LowResSegLib.remote.client import Server
+from LowResSegSlicer import batching, conversions, estimates, models, segmentations, servers
 from LowResSegSlicer.comparisons import ComparisonRun
 from LowResSegSlicer.confidence import CONFIDENCE_ROLE
 from LowResSegSlicer.export import DEFAULT_FORMATS, export
@@ -111,6 +112,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         output: Optional[str] = None,
         keep_original: bool = False,
         every_frame: bool = True,
+        server: Optional[Server] = None,
     ) -> Any:
         """Segment a volume node, or a sequence frame by frame.
 
@@ -134,12 +136,16 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
                 and without one means a segmentation.
             keep_original: a hidden copy of the segmentation stays, for `restore` after editing.
             every_frame: False segments only the present frame of a sequence, as a volume.
+            server: a `LowResSegLib.remote.client.Server` that runs the network; None means this computer. Whoever gives
+                one agrees that the low-resolution grid of the scan is sent there, and nothing else of it. The labels
+                are the same. `max_memory` and `backend` are for this computer and are refused with it.
 
         Returns:
             The node of the result (of a sequence, the sequence node of the results), or a `Run`.
 
         Raises:
             LowResSegError: the volume, the model or the backend cannot be used; the text says what to do.
+            RemoteError: so is the server.
         """
         options: dict[str, Any] = {"model": model, "backend": backend, "threads": threads}
         options.update(not_a_labelmap=not_a_labelmap, max_memory=max_memory, passes=passes, confidence=confidence)
@@ -148,7 +154,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
 
         def prepare(runner: Any, heard: Optional[Finished]) -> Run:
             def submit(volume: Any) -> Any:
-                return runner().submit(volume, **options)
+                return runner(server).submit(volume, **options)
 
             if frames is not None:
                 return SequenceRun(frames, target, submit, progress, heard)
@@ -238,6 +244,27 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         if speed is None or volumeNode is None:
             return ""
         return estimates.estimate_text(volumeNode, model, speed, passes, confidence)
+
+    # Another computer
+
+    def test_server(self, server: Server, finished: Optional[Finished] = None) -> servers.CheckRun:
+        """Ask in the worker process whether a server can be used. No scan is sent, but its token is.
+
+        Args:
+            server: which one; its certificate is remembered where none was.
+            finished: called with the run, whose `check` has what the server says of itself, or `error` what is wrong.
+
+        Raises:
+            InputError: something runs.
+        """
+        self._runs.refuse_second()
+        run = servers.CheckRun(lambda: self._runs.worker.submit_check(server), None, finished)
+        self._runs.begin(run)
+        return run
+
+    def upload_bytes(self, volumeNode: Any, model: str = "brain", passes: Optional[int] = None) -> int:
+        """How much of a volume or of a sequence is sent to a server, in bytes before compression; 0 without voxels."""
+        return servers.upload_bytes(volumeNode, model, passes)
 
     # Comparison, conversion, export
 
@@ -332,6 +359,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         output: Optional[str] = None,
         keep_original: bool = False,
         confidence: bool = False,
+        server: Optional[Server] = None,
         **options: Any,
     ) -> batching.BatchRun:
         """Segment case after case in the worker process; a failure does not stop the rest.
@@ -348,6 +376,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
             output: of nodes, as in `process`.
             keep_original: of nodes, as in `process`.
             confidence: as in `process`.
+            server: as in `process`.
             options: backend, threads, not_a_labelmap, max_memory, passes, as in `process`.
 
         Raises:
@@ -366,7 +395,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         folder = Path(outputFolder) if outputFolder is not None else None
         asked = {"model": model, "confidence": confidence, **options}
         nodes = {"kind": output, "keep_original": keep_original}
-        work = batching.Work(self._runs.worker, folder, tuple(formats), overwrite, nodes, asked)
+        work = batching.Work(self._runs.runner(server), folder, tuple(formats), overwrite, nodes, asked)
         run = batching.BatchRun(cases, work, changed, finished)
         self._runs.begin(run)
         return run

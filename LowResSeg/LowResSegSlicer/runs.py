@@ -13,9 +13,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from LowResSegLib.errors import InputError, LowResSegError
-from LowResSegLib.jobs import InProcess, Worker
+from LowResSegLib.jobs import InProcess
+from LowResSegLib.remote.client import Server
+from LowResSegLib.remote.runner import Remote
 from LowResSegSlicer.estimates import MeasureRun
 from LowResSegSlicer.run import Run
+from LowResSegSlicer.servers import HereOverThere
 
 _POLL_MS = 100
 Finished = Callable[[Any], None]
@@ -25,18 +28,19 @@ class Runs:
     """Does runs, in this process or in a worker process that is kept for the next one.
 
     Attributes:
-        worker: the worker process.
+        worker: the worker process, which speaks to a server where a run is given one.
     """
 
     def __init__(self) -> None:
-        self.worker = Worker([slicer_python()])
+        self.worker = Remote([slicer_python()])
         self._active: list[Any] = []
 
     def do(self, prepare: Callable[[Any, Optional[Finished]], Run], wait: bool, finished: Optional[Finished]) -> Any:
         """Do a run here to its end, or begin it in the worker process.
 
         Args:
-            prepare: makes the run, given a function that returns the runner, and what to call at the end.
+            prepare: makes the run, given a function that returns the runner of a server, or of this computer for None,
+                and what to call at the end.
             wait: whether here.
             finished: called with the run at its end, where nobody waits.
 
@@ -45,10 +49,15 @@ class Runs:
         """
         if wait:
             return self._do_here(prepare)
-        run = prepare(lambda: self.worker, finished)
+        run = prepare(self.runner, finished)
         self.refuse_second()
         self.begin(run)
         return run
+
+    def runner(self, server: Optional[Server] = None) -> Remote:
+        """The worker process, whose next jobs a server does; None means this computer."""
+        self.worker.server = server
+        return self.worker
 
     @staticmethod
     def _do_here(prepare: Callable[[Any, Optional[Finished]], Run]) -> Run:
@@ -61,7 +70,10 @@ class Runs:
                 raised.append(error)
                 raise
 
-        run = prepare(lambda: InProcess(heard), None)
+        def runner(server: Optional[Server] = None) -> InProcess:
+            return InProcess(heard) if server is None else HereOverThere(server, heard)
+
+        run = prepare(runner, None)
         try:
             run.begin()
             run.wait()

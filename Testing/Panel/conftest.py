@@ -20,6 +20,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [
     str(Path(__file__).parent),
     str(REPOSITORY / "Testing" / "Slicer"),
+    str(REPOSITORY / "Testing" / "Remote"),
     str(REPOSITORY / "LowResSeg"),
     str(REPOSITORY),
 ]
@@ -66,6 +67,7 @@ def slicer(
     import qt
 
     monkeypatch.setenv("LOWRESSEG_MODELS", "")
+    monkeypatch.setenv("LOWRESSEG_SETTINGS", str(tmp_path / "settings"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path.parent / "cache"))
     qt.QSettings().clear()

@@ -66,8 +66,10 @@ def test_no_thread_of_python_runs_while_events_are_turned(slicer: Any) -> None:
 
     counted = [0]
     going = [True]
+    begin = threading.Event()  # set within pump: a thread that waits for the lock before has asked for it already
 
     def count() -> None:
+        begin.wait()
         while going[0]:
             counted[0] += 1
 
@@ -77,8 +79,7 @@ def test_no_thread_of_python_runs_while_events_are_turned(slicer: Any) -> None:
 
     def twenty() -> bool:
         turns[0] += 1
-        if turns[0] == 2:
-            counted[0] = 0
+        begin.set()
         return turns[0] > 20
 
     pump.pump(twenty, 10)

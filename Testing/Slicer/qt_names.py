@@ -32,6 +32,11 @@ QT: dict[str, dict[str, Any]] = {
         "properties": ["openExternalLinks", "text", "textInteractionFlags", "wordWrap"],
         "signals": ["linkActivated(QString)"],
     },
+    "QLineEdit": {
+        "base": "QWidget",
+        "properties": ["echoMode", "placeholderText", "text"],
+        "signals": ["editingFinished()"],
+    },
     "QTextBrowser": {"base": "QAbstractScrollArea", "properties": ["openExternalLinks"], "slots": ["setHtml(QString)"]},
     "QProgressBar": {"base": "QWidget", "properties": ["maximum", "minimum", "value"]},
     "QAbstractSpinBox": {"base": "QWidget", "properties": ["specialValueText"]},
@@ -93,6 +98,18 @@ QT: dict[str, dict[str, Any]] = {
         "base": "QAbstractItemView",
         "invokable": ["setSectionResizeMode(QHeaderView::ResizeMode)"],
         "enums": ["ResizeToContents", "Stretch"],
+    },
+    "QMessageBox": {
+        "base": "QWidget",
+        "properties": ["informativeText", "text", "windowTitle"],
+        "slots": ["exec_()"],
+        "invokable": [
+            "addButton(QString,QMessageBox::ButtonRole)",
+            "clickedButton()",
+            "setCheckBox(QCheckBox*)",
+            "setDefaultButton(QPushButton*)",
+        ],
+        "enums": ["AcceptRole", "NoRole", "RejectRole"],
     },
     "QTimer": {
         "base": "QObject",

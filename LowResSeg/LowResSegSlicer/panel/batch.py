@@ -34,6 +34,8 @@ class Batch(Section):
         self._unchecked: set[Any] = set()  # sources that shall be left out
         self._began = 0.0
         self._problem = ""
+        self._left: list[Any] = []  # cases that failed on another computer
+        self._server: Optional[Any] = None  # of the present batch; None means this computer
         self._filling = False
         header = self.ui.batchTable.horizontalHeader()
         for column in (0, 1):
@@ -48,6 +50,7 @@ class Batch(Section):
         self.ui.batchOutput.connect("currentPathChanged(QString)", self._on_output)
         self.ui.batchTable.connect("itemChanged(QTableWidgetItem*)", self._on_item)
         self.ui.batchButton.connect("clicked(bool)", self._on_batch)
+        self.ui.batchLocalButton.connect("clicked(bool)", self._on_local)
 
     def refresh(self) -> None:
         """Show the cases, and whether they can be begun."""
@@ -63,6 +66,10 @@ class Batch(Section):
         if not self.runs and count:
             button.text = _("Segment {count} scans").format(count=count) if count > 1 else _("Segment 1 scan")
         self.ui.batchProgressBar.visible = self.runs
+        self._left = [case for case in self._left if case in self._cases]
+        self.ui.batchLocalButton.visible = (
+            bool(self._left) and self.context.run is None and self.context.remote.wanted()
+        )
 
     def scene_closing(self) -> None:
         """End the batch: its nodes go away. Files could go on, but not without the panel that shows them."""
@@ -141,27 +148,51 @@ class Batch(Section):
         if self.runs:
             self.context.run.cancel()
             return
+        self._left = []
+        try:
+            place = self.context.remote.place(lambda: _("the low-resolution grid of each of these scans"))
+        except Exception as error:
+            say(self.ui.batchMessage, sentence(error))
+        else:
+            if place is None:
+                say(self.ui.batchMessage, _("Nothing was sent, and nothing was segmented."))
+            else:
+                self._begin(self._wanted(), place.server)
+        self.context.refresh()
+
+    def _on_local(self, checked: bool = False) -> None:
+        cases, self._left = self._left, []
+        self._begin(cases, None)
+        self.context.refresh()
+
+    def _begin(self, cases: list[Any], server: Optional[Any]) -> None:
+        """Begin a batch on a server, or on this computer."""
+        if self.context.chosen is None or self.context.run is not None:  # while the user was asked
+            return
         options = self._options()
+        if server is not None:
+            options["max_memory"] = None  # it is about this computer's part, which is small then
         folder: Optional[str] = None
         if self.ui.batchSourceSelector.currentIndex == _FOLDER:
             folder = self.ui.batchOutput.currentPath or None
+        self._server = server
         self._began = time.monotonic()
         self.ui.batchProgressBar.value = 0
         say(self.ui.batchMessage, words.progress_text("", 0, 0))
         try:
             run = self.context.logic.batch(
-                self._wanted(),
+                cases,
                 folder,
                 model=self.context.chosen.model,
                 changed=self._on_changed,
                 finished=self._on_finished,
+                server=server,
                 **options,
             )
         except Exception as error:
             say(self.ui.batchMessage, sentence(error))
         else:
             self.started(run)
-        self.context.refresh()
 
     def _on_changed(self, case: Any) -> None:
         if case in self._cases:
@@ -185,6 +216,7 @@ class Batch(Section):
         if run.cancelled:
             text += " " + _("The rest was cancelled.")
         say(self.ui.batchMessage, text)
+        self._left = failed if self._server is not None else []
         self.context.refresh()
 
 

@@ -131,17 +131,15 @@ class Editing(Section):
 
     def _on_restore(self, checked: bool = False) -> None:
         node, editor = self._edited(), self.ui.segmentEditorWidget
-        question = _("Shall all edits of {name} be replaced by what the network gave?").format(name=node.GetName())
-        if not slicer.util.confirmOkCancelDisplay(question, _("Restore the network's result")):
-            return
         editor.setActiveEffect(None)
-        editor.saveStateForUndo()  # so that the editor's own Undo brings the edits back
+        editor.saveStateForUndo()  # so nothing is lost, and nobody has to be asked
         try:
             self.context.logic.restore(node)
         except Exception as error:
             self._say(sentence(error))
         else:
-            self._say(_("{name} is again as the network gave it.").format(name=node.GetName()))
+            done = _("{name} is again as the network gave it. The editor's Undo brings the edits back.")
+            self._say(done.format(name=node.GetName()))
         editor.updateWidgetFromMRML()
         self.context.refresh()
 

@@ -24,6 +24,7 @@ class Context:
         owner: the section that started it.
         result: the node with the present result, a segmentation or a labelmap.
         entered: whether the user is in the module.
+        remote: the section that says on which computer a run is done.
     """
 
     logic: Any
@@ -34,6 +35,7 @@ class Context:
     owner: Optional[Any] = None
     result: Optional[Any] = None
     entered: bool = False
+    remote: Optional[Any] = None
 
 
 class Section:

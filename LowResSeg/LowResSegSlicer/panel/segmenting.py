@@ -13,6 +13,7 @@ from LowResSegLib import kernels
 from LowResSegSlicer.nodes import map_ids, modality_of, run_record
 from LowResSegSlicer.panel import settings, words
 from LowResSegSlicer.panel.model_choice import ModelChoice
+from LowResSegSlicer.panel.remote import helped_here
 from LowResSegSlicer.panel.section import Context, Section, say, sentence
 from LowResSegSlicer.sequences import frames_of
 
@@ -31,12 +32,15 @@ class Segmenting(Section):
         Section.__init__(self, context)
         self.models = ModelChoice(context, self.ui, self._say)
         self._began = 0.0
+        self._server: Optional[Any] = None  # of the present run; None means this computer
+        self._server_failed = False  # whether the last run ended because of it
         self._measured: set[tuple[str, Optional[int]]] = set()  # models and threads whose measurement was begun
         self._restore_options()
         self.ui.modelCardBrowser.setFixedHeight(180)
         self.ui.inputSection.connect("contentsCollapsed(bool)", self.on_collapsed)
         self.ui.segmentSection.connect("contentsCollapsed(bool)", self.on_collapsed)
         self.ui.segmentButton.connect("clicked(bool)", self._on_segment)
+        self.ui.localButton.connect("clicked(bool)", self._on_local)
         self.ui.sampleButton.connect("clicked(bool)", self._on_sample)
         self.ui.inputInfoLabel.connect("linkActivated(QString)", self._on_link)
         self.ui.outputKindSelector.connect("activated(int)", self._on_kind)
@@ -85,6 +89,7 @@ class Segmenting(Section):
         button.text = _("Cancel") if self.runs else _("Segment")
         button.enabled = self.runs or ready
         button.toolTip = self._hint(volume, usable)
+        self.ui.localButton.visible = self._server_failed and ready and self.context.remote.wanted()
 
     def scene_closing(self) -> None:
         """End the run: its nodes go away."""
@@ -158,7 +163,9 @@ class Segmenting(Section):
         options = self.options()
         wanted = {name: options[name] for name in ("threads", "passes", "confidence")}
         text = self.context.logic.estimate_text(volume, model, **wanted)
-        if text:
+        if text and self.context.remote.wanted():
+            say(label, _("Without the other computer it would take {estimate}.").format(estimate=text))
+        elif text:
             say(label, _("This will take {estimate}.").format(estimate=text))
         elif (model, options["threads"]) not in self._measured:
             say(label, "")
@@ -197,15 +204,44 @@ class Segmenting(Section):
         if self.runs:
             self.context.run.cancel()
             return
+        self._server_failed = False
+        try:
+            place = self.context.remote.place(self._upload_text)
+        except Exception as error:
+            self._say(sentence(error))
+            self._server_failed = self.context.remote.wanted()
+        else:
+            if place is None:
+                self._say(_("Nothing was sent, and nothing was segmented."))
+            else:
+                self._begin(place.server)
+        self.context.refresh()
+
+    def _upload_text(self) -> str:
+        chosen, passes = self.context.chosen, self.options()["passes"]
+        size = words.size_text(self.context.logic.upload_bytes(chosen.inputVolume, chosen.model, passes))
+        return _("the low-resolution grid of the scan, {size} at most").format(size=size)
+
+    def _on_local(self, checked: bool = False) -> None:
+        self._begin(None)
+        self.context.refresh()
+
+    def _begin(self, server: Optional[Any]) -> None:
+        """Begin a run on a server, or on this computer."""
         chosen = self.context.chosen
+        if chosen is None or self.context.run is not None:  # while the user was asked
+            return
         options = self.options()
         node = chosen.outputSegmentation if options["output"] == _KINDS[0] else chosen.outputLabelmap
-        if frames_of(chosen.inputVolume) is not None:
-            options["keep_original"] = False  # sequences have none
+        if server is not None:
+            options["max_memory"] = None  # it is about this computer's part, which is small then
+        self._server, self._server_failed = server, False
         self.ui.progressBar.value = 0
         self._say(words.progress_text("", 0, 0))
         self._began = time.monotonic()
         try:
+            if frames_of(chosen.inputVolume) is not None:
+                options["keep_original"] = False  # sequences have none
             run = self.context.logic.process(
                 chosen.inputVolume,
                 chosen.model,
@@ -213,13 +249,13 @@ class Segmenting(Section):
                 wait=False,
                 progress=self._on_progress,
                 finished=self._on_finished,
+                server=server,
                 **options,
             )
         except Exception as error:
             self._say(sentence(error))
         else:
             self.started(run)
-        self.context.refresh()
 
     def _on_progress(self, step: str, fraction: float) -> None:
         self.ui.progressBar.value = round(100 * fraction)
@@ -229,6 +265,7 @@ class Segmenting(Section):
         self.ended()
         if run.error is not None:
             self._say(sentence(run.error))
+            self._server_failed = self._server is not None and helped_here(run.error)
         elif run.cancelled:
             self._say(_("Cancelled; the scene is unchanged."))
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Optional
 
+import shiboken6
 from PySide6 import QtCore, QtWidgets
 
 
@@ -106,6 +107,11 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
 
     def _fill(self, caller: Any = None, event: Any = None) -> None:
         scene = self._scene
+        if not shiboken6.isValid(self._box):  # Qt has deleted the panel, and nobody told this object
+            for tag in self._tags:
+                scene.RemoveObserver(tag)
+            self._tags = []
+            return
         nodes = [] if scene is None else [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
         self._nodes = [node for node in nodes if self._accepts(node)]
         self._show()

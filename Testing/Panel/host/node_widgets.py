@@ -65,12 +65,15 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     _volume_changed = QtCore.Signal(object)
 
     def __init__(self, parent: Any = None) -> None:
+        import slicer
+
         super().__init__(parent)
         self._parameters: Any = None
         self._effect: Any = None
         self._observed = self._shortcuts = False
         self._visible = {"segmentation": True, "volume": True}
         self._undo_states = 5  # as Slicer's begins
+        self._history = slicer.vtkSegmentationHistory()
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._list = QtWidgets.QListWidget(self)
@@ -119,7 +122,11 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         return self._effect
 
     def saveStateForUndo(self) -> None:
-        assert self.segmentationNode() is not None
+        self._history.SetSegmentation(self.segmentationNode().GetSegmentation())
+        assert self._history.SaveState()
+
+    def undo(self) -> None:
+        assert self._history.RestorePreviousState()
 
     def setupViewObservations(self) -> None:
         self._observed = True
