@@ -93,6 +93,8 @@ class _Requests:
     def _end_if_running(self, number: int) -> None:
         # The parent ends a process that does not stop as well, but only when it next looks.
         if self._running == number:
+            if self._staging:
+                shutil.rmtree(self._staging, ignore_errors=True)
             os._exit(1)
 
 

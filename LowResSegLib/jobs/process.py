@@ -79,8 +79,9 @@ class ChildProcess:
 
     def usable(self) -> bool:
         """Say whether it can take a request now; ends a process that does not stop when asked to."""
-        if self.stopping() and time.monotonic() >= self._deadline:
-            self.end(seconds=0.0)
+        stopping = self.stopping()
+        if self._awaited is not None and (not stopping or time.monotonic() >= self._deadline):
+            self.end(seconds=0.0)  # it has ended itself, perhaps, and left the job's files
         return self._awaited is None and not self._damaged and self.alive()
 
     def send(self, message: dict[str, Any]) -> None:
