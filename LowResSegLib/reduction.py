@@ -160,7 +160,7 @@ def restore(reduced: Reduced) -> np.ndarray:
     check(reduced)
     shape, voxels = reduced.winners.shape, reduced.winners.size
     logits = np.full((reduced.classes, voxels), _MISSING, np.int16)
-    logits.ravel()[reduced.winners.ravel() * np.int64(voxels) + np.arange(voxels)] = MAX_LOGIT
+    logits.ravel()[reduced.winners.ravel().astype(np.int64) * voxels + np.arange(voxels)] = MAX_LOGIT
     places = np.flatnonzero(reduced.mixed.ravel())
     begin = 0
     for number, plane in enumerate(logits):
