@@ -59,7 +59,7 @@ def _only_file(path: Path) -> Path:
 def _layers(segmentation: Any) -> tuple[LabelledVolume, ...]:
     """The segments, each in the first layer where its place is free."""
     if not hasattr(segmentation, "get_volume"):
-        raise InputError("DICOM SEG is read with highdicom 0.24 or newer, which needs Python 3.10; convert it in Slicer")
+        raise InputError("DICOM SEG needs highdicom 0.24 or newer, and that Python 3.10; convert it in Slicer")
     layers: list[tuple[np.ndarray, list[Label]]] = []
     grid: Optional[Volume] = None
     for number in segmentation.segment_numbers:
