@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from LowResSegLib.cli.progress import say
+from LowResSegLib.cli.progress import progress_printer, say
 from LowResSegLib.errors import InputError, LowResSegError
 
 
@@ -29,6 +29,7 @@ def add_train(commands: Any) -> None:
     command.add_argument("--fold", metavar="N", type=int, help="which fold, in place of the file's")
     command.add_argument("--teacher", metavar="FILE", type=Path, help="weights.pt of a network to learn from")
     command.add_argument("--start-from", metavar="FILE", type=Path, help="weights.pt of a network to begin with")
+    command.add_argument("--progress", choices=("auto", "json", "none"), default="auto", help="on standard error")
     command.set_defaults(run=_train)
 
 
@@ -60,10 +61,13 @@ def _train(args: argparse.Namespace) -> int:
         raise _missing(error) from error
     first = int(os.environ.get("RANK", "0")) == 0  # of several processes one talks
     try:
-        weights = train(
-            args.config, args.data, args.output, args.resume, args.max_minutes, say if first else _silent,
-            teacher=args.teacher, start_from=args.start_from, fold=args.fold,
-        )  # fmt: skip
+        # On a terminal Lightning draws its own bar, with the loss; it does so where nobody is told.
+        with progress_printer(args.progress) as printer:
+            telling = {} if args.progress == "auto" else {"progress": printer}
+            weights = train(
+                args.config, args.data, args.output, args.resume, args.max_minutes, say if first else _silent,
+                teacher=args.teacher, start_from=args.start_from, fold=args.fold, **telling,
+            )  # fmt: skip
     except (OSError, ValueError) as error:
         raise InputError(f"The run cannot start: {error}") from error
     if first:

@@ -52,7 +52,7 @@ def export_run(
         checkpoint: the run's weights.pt.
         output: the model file.
         card_file: YAML with any of `name`, `labels` (path of a label table, relative to the card), `card`, `passes` and
-            `spacing` (mm, of the scans); what it does not have is the run's own.
+            `spacing` (mm, of the scans); what it does not have is the run's own, entry by entry for `card`.
         onnx_file: an ONNX file: of a ternary network the quantised graph of its plan (input `image`, uint8), of
             another one its float graph (input `image`, float32, the grid over 64); output `logits`.
 
@@ -68,7 +68,8 @@ def export_run(
     if output is None and onnx_file is None:
         raise InputError("Say what to write: a model file, an ONNX file, or both.")
     segmenter, content = load_segmenter(checkpoint)
-    described: dict[str, Any] = {**content.get("about", {}), **_card(card_file)}
+    about, given = content.get("about", {}), _card(card_file)
+    described: dict[str, Any] = {**about, **given, "card": {**about.get("card", {}), **(given.get("card") or {})}}
     plan = fold(segmenter.trunk) if segmenter.shape.network.get("precision", "ternary") in FOLDABLE else None
     if onnx_file is not None:
         if plan is not None:

@@ -32,6 +32,7 @@ from LowResSegLib.training.samples import Samples
 from LowResSegLib.training.segmenter import Segmenter, Shape
 from LowResSegLib.training.splits import Split, check_split, make_splits, read_splits, write_splits
 from LowResSegLib.training.task import steps_of
+from LowResSegLib.training.telling import Tell, Telling, tell_nobody
 from LowResSegLib.volume import replacing
 
 _PRECISION = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
@@ -88,6 +89,7 @@ def train_on_cases(
     resume: bool = False,
     max_minutes: float = 0,
     say: Callable[[str], None] = lambda text: None,
+    progress: Tell = tell_nobody,
 ) -> Path:
     """Train a segmenter on a data set; returns the path of the small checkpoint.
 
@@ -100,6 +102,7 @@ def train_on_cases(
             optimiser's memory empty.
         max_minutes: stop after this time (0: never), ready to be resumed.
         say: told what is being done, in sentences.
+        progress: told the name of the step, and the share of the whole run that is done, 0 to 1.
 
     Raises:
         InputError: the data set, the split or the configuration cannot be used; told before training.
@@ -123,7 +126,8 @@ def train_on_cases(
         write_splits(output / "splits.json", folds)
     lightning.seed_everything(config.seed + done, workers=True, verbose=False)
     task = _task(config, cases, first_step, resumed, small)
-    trainer = _trainer(config, output, cases, max(0, config.all_steps - first_step), max_minutes)
+    telling = Telling(progress, first_step, config.all_steps)
+    trainer = _trainer(config, output, cases, max(0, config.all_steps - first_step), telling, max_minutes)
     # What was seen before is not seen again in the same order.
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     samples = Samples(cases, split.training, config.data, config.augmentation, config.seed + done, rank)
@@ -175,7 +179,9 @@ def _task(config: RunConfig, cases: Cases, first_step: int, resumed: Optional[di
     return CaseTask(config, segmenter, cases, loss, teacher, first_step)
 
 
-def _trainer(config: RunConfig, output: Path, cases: Cases, steps: int, max_minutes: float) -> lightning.Trainer:
+def _trainer(
+    config: RunConfig, output: Path, cases: Cases, steps: int, telling: Telling, max_minutes: float
+) -> lightning.Trainer:
     """Lightning's loop; under torchrun its processes share the work, by NCCL on GPUs and by gloo without."""
     every = config.validate_every or config.steps_per_epoch
     parallel = int(os.environ.get("WORLD_SIZE", "1")) > 1
@@ -200,11 +206,12 @@ def _trainer(config: RunConfig, output: Path, cases: Cases, steps: int, max_minu
         log_every_n_steps=min(50, every),
         gradient_clip_val=config.optimiser.gradient_clip or None,
         callbacks=[
+            telling,
             *deadline(max_minutes),
             Results(output, cases.labels, _about(config, cases)),
             ModelCheckpoint(output, filename="last", every_n_train_steps=every, enable_version_counter=False),
         ],
-        enable_progress_bar=os.isatty(1),
+        enable_progress_bar=not telling.told and os.isatty(1),
         enable_model_summary=False,
     )
 

@@ -28,6 +28,7 @@ from LowResSegLib.training.run_config import RunConfig
 from LowResSegLib.training.statistics import re_estimate_statistics
 from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
 from LowResSegLib.training.task import SegmentationTask, steps_of
+from LowResSegLib.training.telling import Tell, Telling, tell_nobody
 from LowResSegLib.training.yaml_files import read_yaml
 
 
@@ -72,7 +73,9 @@ def _network(config: TrainingConfig, classes: int, resumed: Optional[dict[str, A
     return network
 
 
-def _trainer(config: TrainingConfig, output: Path, steps: int, max_minutes: float) -> lightning.Trainer:
+def _trainer(
+    config: TrainingConfig, output: Path, steps: int, telling: Telling, max_minutes: float
+) -> lightning.Trainer:
     """Lightning's loop over so many steps, with both kinds of checkpoints in the output folder."""
     return lightning.Trainer(
         max_steps=steps,
@@ -85,13 +88,14 @@ def _trainer(config: TrainingConfig, output: Path, steps: int, max_minutes: floa
         logger=False,
         gradient_clip_val=5.0,
         callbacks=[
+            telling,
             *deadline(max_minutes),
             SmallCheckpoint(output),
             ModelCheckpoint(
                 output, filename="last", every_n_train_steps=config.validate_every, enable_version_counter=False
             ),
         ],
-        enable_progress_bar=os.isatty(1),
+        enable_progress_bar=not telling.told and os.isatty(1),
         enable_model_summary=False,
     )
 
@@ -107,6 +111,7 @@ def train(
     teacher: Optional[Union[str, Path]] = None,
     start_from: Optional[Union[str, Path]] = None,
     fold: Optional[int] = None,
+    progress: Tell = tell_nobody,
 ) -> Path:
     """Train a network as a YAML file says; returns the path of the small checkpoint (weights.pt).
 
@@ -123,6 +128,7 @@ def train(
         teacher: small checkpoint, in place of the file's (of a run on cases, as the next two).
         start_from: small checkpoint, in place of the file's.
         fold: in place of the file's.
+        progress: told the name of the step, and the share of the whole run that is done, 0 to 1.
 
     Raises:
         InputError: the configuration or the data cannot be used; told before training.
@@ -131,7 +137,7 @@ def train(
     if "data" not in read_yaml(config_file, dict):
         if (teacher, start_from, fold) != (None, None, None):
             raise InputError("A run on synthetic scans has its teacher and its start in the file, and no folds.")
-        return train_on_synthetic_scans(config_file, data, output, resume, max_minutes)
+        return train_on_synthetic_scans(config_file, data, output, resume, max_minutes, progress)
     config = RunConfig.read(config_file)
     if teacher is not None:
         config = dataclasses.replace(config, teacher=Path(teacher))
@@ -140,11 +146,16 @@ def train(
     if fold is not None:
         config = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
     copy_config(config_file, output)
-    return train_on_cases(config, data, output, resume, max_minutes, say)
+    return train_on_cases(config, data, output, resume, max_minutes, say, progress)
 
 
 def train_on_synthetic_scans(
-    config_file: Path, data: Path, output: Path, resume: bool = False, max_minutes: float = 0
+    config_file: Path,
+    data: Path,
+    output: Path,
+    resume: bool = False,
+    max_minutes: float = 0,
+    progress: Tell = tell_nobody,
 ) -> Path:
     """Train a network on synthetic scans; returns the path of the small checkpoint.
 
@@ -155,6 +166,7 @@ def train_on_synthetic_scans(
         resume: go on from `last.ckpt`, or where only `weights.pt` came along, from its weights and step with the
             optimiser's memory empty.
         max_minutes: stop after this time (0: never), ready to be resumed.
+        progress: told the name of the step, and the share of the whole run that is done, 0 to 1.
     """
     config = TrainingConfig.read(config_file)
     table = LabelTable.read(config.labels)
@@ -182,7 +194,8 @@ def train_on_synthetic_scans(
         for module in filter(None, (network, teacher)):
             module.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
 
-    trainer = _trainer(config, output, max(0, config.steps - first_step), max_minutes)
+    telling = Telling(progress, first_step, config.steps)
+    trainer = _trainer(config, output, max(0, config.steps - first_step), telling, max_minutes)
     # A list is as good as a data set of indexed items.
     validation_loader: DataLoader[Any] = DataLoader(crops, batch_size=1)  # type: ignore[arg-type]
     loader = DataLoader(

@@ -138,7 +138,8 @@ def test_a_file_that_differs_from_the_network_is_not_left(
 
 
 def test_a_card_gives_names_codes_and_colours(data: Path, tmp_path: Path) -> None:
-    weights = LowResSegLib.train(write_run(tmp_path / "run.yaml"), data, tmp_path / "run")
+    own = {"card": {"title": "Balls", "modality": "CT"}}
+    weights = LowResSegLib.train(write_run(tmp_path / "run.yaml", own), data, tmp_path / "run")
     table = [{"value": v, "name": n, "color": [v, v, v]} for v, n in enumerate(["Background", "Shell", "Core"])]
     (tmp_path / "labels.yaml").write_text(yaml.safe_dump(table))
     card = {"name": "balls", "labels": "labels.yaml", "card": {"modality": "MR"}, "passes": 2, "spacing": 1.5}
@@ -148,6 +149,7 @@ def test_a_card_gives_names_codes_and_colours(data: Path, tmp_path: Path) -> Non
     )
     model = load_model(tmp_path / "m.lowresseg")
     assert (model.name, model.labels[2].name, model.passes, model.grid.spacing) == ("balls", "Core", 2, 3.0)
+    assert model.card == {"title": "Balls", "modality": "MR"}  # the run's own, where the file does not say otherwise
     (tmp_path / "card.yaml").write_text(yaml.safe_dump({"titel": "x"}))
     with pytest.raises(InputError, match="unknown settings titel"):
         export_run(weights, tmp_path / "m.lowresseg", tmp_path / "card.yaml")
