@@ -48,8 +48,7 @@ def plan_of(width: int) -> Plan:
 
 def ternary_arms() -> list[str]:
     """Arms whose networks are timed in the native engine."""
-    arms = ["b/ternary/half", "b/ternary/half-wide"]
-    arms += [f"c/threshold/{threshold:g}" for threshold in plan.THRESHOLDS]
+    arms = ["b/ternary/half", *(f"c/threshold/{threshold:g}" for threshold in plan.THRESHOLDS)]
     return arms + [f"d/ternary/{width}" for width in plan.FRONT["ternary"] if width != 16]
 
 

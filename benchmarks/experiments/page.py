@@ -191,7 +191,7 @@ How to read it:
 - Differences are paired by case, seeds averaged; in brackets the 95 % interval of 10,000 bootstrap draws of cases.
 - Inputs are brought down by the filter that is deployed, an antialiased average, but for J-Net's published way.
 - {plan.STEPS_2D:,} steps of 16 slices in (a), {plan.STEPS_3D:,} of 2 volumes in the others. These are short runs:
-  longer ones raise all numbers, ternary ones more (`half-wide-long` is one).
+  longer ones raise all numbers, ternary ones more (`half-longer`: three times as many).
 
 ## Goals
 
@@ -208,10 +208,10 @@ do not. Milliseconds are torch's, one slice on one thread.
 
 ## (b) Float and ternary, on volumes
 
-U-Nets of 16, 32 and 64 channels (`wide`: 32, 64, 128). `half` and `quarter` are the resolution of the grid. But for
-`scratch` and the wide ones the networks of low precision start from `float/half` and learn from it; `float/half-long`
-is float going on for as many steps. `continuation` is the soft ternary activation made steeper while learning, as
-TernaryNet was published; `no-continuation` keeps it soft in training, and is hard in evaluation.
+U-Nets of 16, 32 and 64 channels. `half` and `quarter` are the resolution of the grid. But for `scratch` the networks of
+low precision start from `float/half` and learn from it; `float/half-long` is float going on for as many steps, and
+`longer` ones go on for three times as many. `continuation` is the soft ternary activation made steeper while learning,
+as TernaryNet was published; `no-continuation` keeps it soft in training, and is hard in evaluation.
 
 {part_b(results)}
 
