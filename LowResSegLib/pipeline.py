@@ -15,7 +15,8 @@ from LowResSegLib.confidence import Confidence, mark, review_below
 from LowResSegLib.errors import Cancelled, InputError
 from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.memory import peak_memory_mb, plan_memory
-from LowResSegLib.model import MODALITIES, PASSES, Described, Model, load_model
+from LowResSegLib.model import PASSES, Described, Model, load_model
+from LowResSegLib.suitability import doubts
 from LowResSegLib.version import __version__
 from LowResSegLib.volume import Volume, check_scan
 
@@ -25,9 +26,6 @@ NOTICE = "For research use only. Not for diagnosis or treatment."
 # where the run goes slab by slab; their shares are those of both together.
 _BEGINS = {"model": 0.0, "sampling": 0.02, "network": 0.2, "reconstruction": 0.2}
 _ENDS = {"model": 0.02, "sampling": 0.2, "network": 1.0, "reconstruction": 1.0}
-
-# A CT has voxels of air, below _AIR in HU; one of a part inside the body has voxels of fat, below _FAT.
-_AIR, _FAT = -900, -100
 
 _MOST_THREADS = 1024
 
@@ -110,7 +108,7 @@ def segment(
     Returns:
         The labelmap (uint8, with the volume's own geometry), and the run record: a dict for JSON with `model`,
         `backend`, `labels` (name, value, volume_ml and more of each structure), `warnings` (sentences, where the
-        scan does not seem to be of the model's modality), `seconds` (of each step, and `total`), `peak_memory_mb` and
+        scan does not seem to be one that the model is for), `seconds` (of each step, and `total`), `peak_memory_mb` and
         what else describes the run. It names no person and no file.
 
     Raises:
@@ -178,7 +176,7 @@ def _segment(
     chosen = engine.choose_backend(backend, network)
     steps.report("sampling", 0.0)
     check_scan(volume, not_a_labelmap)
-    warnings = modality_warnings(volume, network)
+    warnings = doubts(volume, network)
     thickness = None
     if max_memory is not None:
         wanted = (chosen,) if backend != "auto" else engine.usable_backends(network)
@@ -215,20 +213,6 @@ def passes_of(model: Described, passes: Optional[int]) -> int:
         allowed = ", ".join(str(number) for number in PASSES if number <= model.passes)
         raise InputError(f"The model {model.name} looks {model.passes} times at a scan; choose from: {allowed}.")
     return looks
-
-
-def modality_warnings(volume: Volume, model: Described) -> list[str]:
-    """Say where a scan does not seem to be of the model's modality; neither header nor values are sure to tell."""
-    least, known = float(volume.array.min()), volume.modality in MODALITIES
-    if known and volume.modality != model.modality:
-        but = f"the scan is {volume.modality} by its DICOM header"
-    elif model.normalisation.window and model.modality == "CT" and least > _FAT:
-        but = f"the scan's lowest value, {least:g}, is too high for a CT in Hounsfield units"
-    elif model.modality != "CT" and not known and least <= _AIR:
-        but = f"the scan's lowest value, {least:g}, is that of a CT in Hounsfield units"
-    else:
-        return []
-    return [f"The model {model.name} is for {model.modality}, but {but}; its labels are probably wrong."]
 
 
 def run_record(

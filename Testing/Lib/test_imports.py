@@ -22,6 +22,7 @@ ROOMS = [
     "volume",
     "sampling",
     "model",
+    "suitability",
     "engine",
     "reconstruction",
     "slabs",

@@ -27,6 +27,7 @@ from LowResSegLib.remote.client.trust import readable
 from LowResSegLib.remote.packed import compress_body, unpack_labels, unpack_logits
 from LowResSegLib.remote.protocol import RUNNING, JobRequest, JobStatus, ModelDescription
 from LowResSegLib.sampling import LowResolution, grid_size
+from LowResSegLib.suitability import doubts
 from LowResSegLib.volume import Volume, check_scan
 
 # Share of the whole run that is done when a step begins.
@@ -185,7 +186,7 @@ class _Run:
         looks = pipeline.passes_of(described, passes)
         self._tell("sampling", 0.0)
         check_scan(volume, not_a_labelmap)
-        warnings = pipeline.modality_warnings(volume, described)
+        warnings = doubts(volume, described)
         if isinstance(described, ModelDescription) and described.reconstruction != "linear" and not full_volume:
             if confidence:
                 raise InputError(
