@@ -1,7 +1,7 @@
 """From the network's grid to labels: the network's passes, slab by slab where memory is short.
 
-A model may ask for more passes than one, if its structures have no side. With two, the second one sees the scan
-mirrored from left to right and sampled half a voxel aside; with four, both grids are seen as they are and mirrored.
+A model may ask for more passes than one. With two, the second one sees the scan sampled half a voxel aside and, if the
+model may see scans mirrored, mirrored from left to right; with four, both grids are seen as they are and mirrored.
 Logits are brought back and averaged. Errors that hang on where the grid happens to lie, or on the side, are then less,
 for as many times the network's time.
 """
@@ -25,7 +25,8 @@ from LowResSegLib.volume import Volume
 Report = Callable[[str, float], None]
 
 _NETWORK = 0.75  # share of the time that the network is expected to take
-# For each number of passes: which grid a pass sees, and whether mirrored. Those of a grid follow each other.
+# For each number of passes: which grid a pass sees, and whether mirrored where the model may see it so. Those of a grid
+# follow each other.
 _PASSES = {
     1: ((0, False),),
     2: ((0, False), (1, True)),
@@ -155,6 +156,7 @@ def _logits(
     stop = min(slab.end + 1, grids[0].shape[0]) - slab.begins
     mean = np.empty(0, np.int16)
     for number, (which, mirrored) in enumerate(_PASSES[passes]):
+        mirrored = mirrored and model.mirror
         grid = grids[which][slab.begins : slab.stops]
 
         def share(done: float, number: int = number) -> None:

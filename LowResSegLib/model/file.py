@@ -53,9 +53,11 @@ class Model:
         grid, normalisation: how a volume is brought to the network.
         network: a ternary plan, which every engine runs, or an ONNX graph, which ONNX Runtime alone runs.
         card: title, modality, licence, training data, validation, intended use and limits: text or plain values.
-        digest: SHA-256 of the network's file, and of the fusion's numbers if there is one; names in run records
-            exactly what was run.
+        digest: SHA-256 of the network's file, and of the fusion's numbers if there is one, and of `mirror` where it is
+            false; names in run records exactly what was run.
         passes: how often the network looks at a scan, 1, 2 or 4 (see `inference`).
+        mirror: whether a pass may see the scan mirrored, left to right. A network that has to tell left from right, or
+            was trained on one side, may not; it looks 1 or 2 times.
         fusion: how logits and the scan itself become labels; None where logits are just interpolated.
     """
 
@@ -67,6 +69,7 @@ class Model:
     card: dict[str, Any]
     digest: str = ""
     passes: int = 1
+    mirror: bool = True
     fusion: Optional[Fusion] = None
 
     @property
@@ -108,6 +111,7 @@ def write_model(path: Path, model: Model) -> None:
         "reconstruction": {
             "kind": "linear" if model.fusion is None else "fusion",
             "passes": model.passes,
+            **({} if model.mirror else {"mirror": False}),
             **({} if model.fusion is None else model.fusion.to_dict()),
         },
         "network": {
@@ -201,12 +205,13 @@ def _parse(content: bytes) -> Model:
         numbers = members.get(NETWORK_FILES[network["kind"]])
         if numbers is None:
             raise ModelError("Its network is damaged: it is not of the kind that its description says.")
-        passes, fusion = _reconstruction(description["reconstruction"])
+        passes, mirror, fusion = _reconstruction(description["reconstruction"])
         digest = hashlib.sha256(numbers).hexdigest()
         if digest != network["sha256"]:
             raise ModelError("Its network is damaged: the checksum differs.")
-        if fusion is not None:
-            digest = hashlib.sha256(numbers + fusion.content()).hexdigest()
+        further = (b"" if fusion is None else fusion.content()) + (b"" if mirror else b"never mirrored")
+        if further:
+            digest = hashlib.sha256(numbers + further).hexdigest()
         labels = tuple(Label.from_dict(entry) for entry in description["labels"])
         model = Model(
             name=str(description["name"]),
@@ -217,6 +222,7 @@ def _parse(content: bytes) -> Model:
             card=dict(description["card"]),
             digest=digest,
             passes=passes,
+            mirror=mirror,
             fusion=fusion,
         )
     except ModelError:
@@ -229,16 +235,19 @@ def _parse(content: bytes) -> Model:
     return model
 
 
-def _reconstruction(description: dict[str, Any]) -> tuple[int, Optional[Fusion]]:
-    """Passes and fusion of a description."""
-    passes = description.get("passes", 1)
-    if description["kind"] not in RECONSTRUCTIONS or passes not in PASSES:
+def _reconstruction(description: dict[str, Any]) -> tuple[int, bool, Optional[Fusion]]:
+    """Passes, whether they may be mirrored, and the fusion of a description."""
+    passes, mirror = description.get("passes", 1), description.get("mirror", True)
+    kind, further = description["kind"], set(description) - {"kind", "passes", "mirror"}
+    if kind not in RECONSTRUCTIONS or passes not in PASSES or not isinstance(mirror, bool):
         raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
-    if description["kind"] == "fusion":
-        return int(passes), Fusion.from_dict(description)
-    if set(description) - {"kind", "passes"}:
+    if not mirror and passes > 2:
+        raise ModelError("It asks for more than 2 passes, of which some are mirrored, and for none that is.")
+    if kind == "fusion":
+        return int(passes), mirror, Fusion.from_dict({key: description[key] for key in further})
+    if further:
         raise ModelError("It asks for an unknown reconstruction; update LowResSeg.")
-    return int(passes), None
+    return int(passes), mirror, None
 
 
 def _network(description: dict[str, Any], numbers: bytes) -> Union[Plan, OnnxNetwork]:

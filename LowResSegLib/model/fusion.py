@@ -23,7 +23,7 @@ MAX_HALF_LIFE = 1 << 20
 MAX_FLOOR = 1 << 24
 MAX_SMOOTHING = 64
 MAX_TAP = 65535
-KEYS = {"kind", "passes", "leads", "ratios", "lead_shift", "half_life", "floor", "smoothing", "corrections"}
+KEYS = {"leads", "ratios", "lead_shift", "half_life", "floor", "smoothing", "corrections"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,7 +32,7 @@ from LowResSegLib.volume import Label, replacing
 OPSET = 17
 TOLERANCE = 1e-3  # of logits, relative to the largest one: ONNX Runtime sums in another order
 _UNIT_MARGIN = 1.25  # logits may become so much larger than any that validation saw
-_CARD_KEYS = ("name", "labels", "card", "passes", "spacing")
+_CARD_KEYS = ("name", "labels", "card", "passes", "mirror", "spacing")
 # Colours far from each other, for structures that nobody gave one.
 _COLORS = (
     (230, 75, 53), (77, 187, 213), (0, 160, 135), (243, 155, 127), (60, 84, 136), (145, 209, 194), (220, 180, 60),
@@ -51,8 +51,9 @@ def export_run(
     Args:
         checkpoint: the run's weights.pt.
         output: the model file.
-        card_file: YAML with any of `name`, `labels` (path of a label table, relative to the card), `card`, `passes` and
-            `spacing` (mm, of the scans); what it does not have is the run's own, entry by entry for `card`.
+        card_file: YAML with any of `name`, `labels` (path of a label table, relative to the card), `card`, `passes`,
+            `mirror` and `spacing` (mm, of the scans); what it does not have is the run's own, entry by entry for
+            `card`. Runs with flips from left to right make models that may mirror.
         onnx_file: an ONNX file: of a ternary network the quantised graph of its plan (input `image`, uint8), of
             another one its float graph (input `image`, float32, the grid over 64); output `logits`.
 
@@ -97,6 +98,9 @@ def export_run(
     passes = described.get("passes", 1)
     if passes not in PASSES:
         raise InputError(f"passes is 1, 2 or 4, not {passes!r}.")
+    mirror = described.get("mirror", False)
+    if not isinstance(mirror, bool) or (passes > 2 and not mirror):
+        raise InputError("mirror is true or false, and true for 4 passes, of which two are mirrored.")
     grid = GridSettings(
         float(spacing) * segmenter.data.factors[0], segmenter.data.orientation, max(network.size_divisor, 1)
     )
@@ -104,7 +108,7 @@ def export_run(
     fusion = fusion_of(head, network.logit_unit) if isinstance(head, FusionHead) else None
     model = Model(
         str(described.get("name") or "model"), labels, grid, segmenter.data.normalisation, network,
-        dict(described.get("card") or {}), passes=passes, fusion=fusion,
+        dict(described.get("card") or {}), passes=passes, mirror=mirror, fusion=fusion,
     )  # fmt: skip
     with replacing(output) as temporary:  # a model that does not pass leaves the one of before
         write_model(temporary, model)

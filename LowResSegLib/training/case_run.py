@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from LowResSegLib.errors import InputError
+from LowResSegLib.inference import mirror_axis
 from LowResSegLib.networks.statistics import reestimate_statistics
 from LowResSegLib.training.case_checkpoint import load_segmenter, put_weights, save_segmenter, start_from
 from LowResSegLib.training.case_task import CaseTask
@@ -217,9 +218,17 @@ def _trainer(
 
 
 def _about(config: RunConfig, cases: Cases) -> dict[str, Any]:
-    """What a model file needs beside the network; the spacing is None where cases differ in it, or along the axes."""
+    """What a model file needs beside the network.
+
+    The spacing is None where cases differ in it, or along the axes. The network may see scans mirrored if it learnt so.
+    """
     edges = {edge for spacing in cases.spacings for edge in spacing}
-    return {"name": config.name, "card": dict(config.card), "spacing": edges.pop() if len(edges) == 1 else None}
+    return {
+        "name": config.name,
+        "card": dict(config.card),
+        "spacing": edges.pop() if len(edges) == 1 else None,
+        "mirror": mirror_axis(config.data.orientation) in config.augmentation.flips,
+    }
 
 
 def _last_scored(output: Path) -> int:

@@ -143,6 +143,19 @@ def test_a_fusion_that_is_written_is_read(path: Path, seed: int) -> None:
     assert read_model(path).digest == plain.digest
 
 
+def test_a_model_that_may_not_be_mirrored_is_told_from_one_that_may(path: Path) -> None:
+    plain = read_model(path)
+    assert plain.mirror
+    write_model(path, replace(plain, mirror=False, passes=2))
+    read = read_model(path)
+    assert (read.mirror, read.passes) == (False, 2) and read.digest != plain.digest
+    with pytest.raises(ModelError, match="more than 2 passes"):
+        write_model(path, replace(read, passes=4))
+    rewrite(path, reconstruction(mirror="no"))
+    with pytest.raises(ModelError, match="unknown reconstruction; update"):
+        read_model(path)
+
+
 def reconstruction(**changes: Any) -> Callable[[dict[str, Any]], object]:
     """Change numbers of the reconstruction; None takes one away."""
 
