@@ -2,7 +2,8 @@
 #
 #   make run     segment a brain MRI: INPUT=scan.nii.gz OUTPUT=folder, or without them the MNI152 template into out/;
 #                results of before in that folder are replaced
-#   make test    everything that is checked: lint, all tests, and the library's tests with numpy 1.26
+#   make test    what has to pass: lint, the tests but for the slow ones, and the library's tests with numpy 1.26
+#   make test-all   the same with the slow tests
 #   make lint    ruff, mypy, and whether Python 3.9 can read it all
 #   make bench   the tables of speed; BENCH_ARGS are passed on
 #   make wheel   a wheel with the native kernels in dist/, on Linux for every system with glibc 2.17 or newer;
@@ -12,6 +13,7 @@
 #
 # A part of make test alone:
 #
+#   make test-suites          all tests but the panel's
 #   make test-panel           the Slicer module's panel on PySide6, with stand-ins for Slicer's own widgets
 #   make kernels-check        the native kernels under sanitizers, with several compilers, and for other processors;
 #                             what needs a compiler or an emulator that is not installed is skipped by name
@@ -25,7 +27,8 @@
 #   make test-render          a result in Slicer's real slice and 3-D views, drawn offscreen (Linux on x86-64, Python 3.10
 #                             to 3.13; libegl1 and Mesa of Debian); make pictures-slicer draws the page's picture so
 #
-# PYTHON=python3.x chooses another Python; it must be 3.9 or newer. PYTEST_ARGS are passed on. An environment in which
+# PYTHON=python3.x chooses another Python; it must be 3.9 or newer. PYTEST_ARGS are passed on. WORKERS is the number of
+# processes that share the tests, by default one a core; 0 runs them in pytest's own. An environment in which
 # the native kernels could not be built says so; everything works without them, slower.
 
 PYTHON ?= python3
@@ -33,6 +36,7 @@ TEMPLATE := .cache/mni152_t1_1mm.nii.gz
 INPUT ?= $(TEMPLATE)
 OUTPUT ?= out
 PYTEST_ARGS ?=
+WORKERS ?= auto
 BENCH_ARGS ?=
 
 REQUIREMENTS := pyproject.toml constraints.txt
@@ -44,7 +48,12 @@ SOURCES := $(SHIPPED) Testing benchmarks
 PYTHON_1 = $(shell for python in python3.9 $(HOME)/.pyenv/versions/3.9.*/bin/python python3.10 python3.11 python3.12; do \
 	$$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run test test-all test-numpy-1 test-panel kernels-check test-kernels-cross test-slicer \
+# Each worker begins with files that follow each other, so that most fixtures are made once; one that has no tests left
+# takes some of another's. A worker may hold 2 GB.
+PYTEST = -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+QUICK := -m "not slow"
+
+.PHONY: run test test-all test-suites test-numpy-1 test-panel kernels-check test-kernels-cross test-slicer \
 	test-render pictures-slicer lint bench wheel wheel-aarch64 kernels clean
 
 # $(call environment,FOLDER,PYTHON,REQUIREMENTS,CONSTRAINTS)
@@ -61,13 +70,15 @@ endef
 run: .venv-run/kernels $(filter $(TEMPLATE),$(INPUT))
 	.venv-run/bin/lowresseg segment "$(INPUT)" --output "$(OUTPUT)" --overwrite
 
-test: lint test-all test-panel test-numpy-1
+test test-all: lint test-suites test-panel test-numpy-1
 
-test-all: .venv-test/kernels
-	.venv-test/bin/python -m pytest $(PYTEST_ARGS)
+test-all: QUICK :=
+
+test-suites: .venv-test/kernels
+	.venv-test/bin/python $(PYTEST) $(QUICK) $(PYTEST_ARGS)
 
 test-panel: .venv-test/kernels
-	.venv-test/bin/python -m pytest Testing/Panel $(PYTEST_ARGS)
+	.venv-test/bin/python $(PYTEST) $(QUICK) Testing/Panel $(PYTEST_ARGS)
 
 kernels-check: .venv-test/kernels
 	.venv-test/bin/python -m pytest Testing/Kernels $(PYTEST_ARGS)
@@ -86,7 +97,7 @@ pictures-slicer: .venv-render/kernels $(TEMPLATE)
 
 ifneq ($(strip $(PYTHON_1)),)
 test-numpy-1: .venv-numpy-1/kernels
-	.venv-numpy-1/bin/python -m pytest Testing/Lib $(PYTEST_ARGS)
+	.venv-numpy-1/bin/python $(PYTEST) $(QUICK) Testing/Lib $(PYTEST_ARGS)
 else
 test-numpy-1:
 	@echo "The tests with numpy 1.26 are left out: they need Python 3.9 to 3.12, and none was found." >&2

@@ -7,7 +7,7 @@ how often the label is right: a network may be sure and wrong, above all on scan
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Optional
 
 import numpy as np
@@ -23,11 +23,21 @@ _MOST_LOGITS = 2 * MAX_LOGIT + 1  # differences of two logits
 _COLUMNS = 101  # percents
 
 
-def review_below(model: Described) -> float:
-    """Mean confidence in percent below which a structure should be looked at: `review_below` of the model's card."""
+def review_limits(model: Described) -> dict[str, float]:
+    """For each structure, by its name, the mean confidence in percent below which it should be looked at.
+
+    It is `review_below` of the model's card: one number, or numbers by name, where `default` is for structures that are
+    not named. What is no percentage counts as not stated, and then the limit is REVIEW_BELOW.
+    """
     stated = model.card.get("review_below")
+    by_name = stated if isinstance(stated, Mapping) else {"default": stated}
+    default = _percentage(by_name.get("default"), REVIEW_BELOW)
+    return {label.name: _percentage(by_name.get(label.name), default) for label in model.labels[1:]}
+
+
+def _percentage(stated: Any, otherwise: float) -> float:
     usable = isinstance(stated, (int, float)) and not isinstance(stated, bool) and 0 <= stated <= 100
-    return float(stated) if usable else REVIEW_BELOW  # type: ignore[arg-type]
+    return float(stated) if usable else otherwise
 
 
 class Confidence:
@@ -122,13 +132,18 @@ def grid_volume(array: np.ndarray, volume: Volume, low: LowResolution) -> Volume
     return Volume(array, (spacing,) * 3, tuple(edge.tolist()), tuple(turned.ravel().tolist()))
 
 
-def mark(entries: Sequence[dict[str, Any]], percents: Sequence[Optional[float]], limit: float) -> None:
-    """Add `confidence` (mean percent) and `needs_review` to a record's entries of labels.
+def mark(entries: Sequence[dict[str, Any]], percents: Sequence[Optional[float]], limits: Mapping[str, float]) -> None:
+    """Add `confidence` (mean percent), `review_below` (its limit) and `needs_review` to a record's entries of labels.
 
     A structure that has voxels in the scan, but wins none of the grid, is to be reviewed; one that was not found is
     not, as its volume of 0 says more.
+
+    Args:
+        entries: with `value`, `name` and `volume_ml`; they are changed.
+        percents: of each class, None where it wins no voxel of the grid.
+        limits: from `review_limits`.
     """
     for entry in entries:
-        confidence = percents[entry["value"]]
-        entry["confidence"] = confidence
+        confidence, limit = percents[entry["value"]], limits[entry["name"]]
+        entry["confidence"], entry["review_below"] = confidence, limit
         entry["needs_review"] = entry["volume_ml"] > 0 and (confidence is None or confidence < limit)

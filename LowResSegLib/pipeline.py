@@ -11,7 +11,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from LowResSegLib import engine, kernels
-from LowResSegLib.confidence import Confidence, mark, review_below
+from LowResSegLib.confidence import Confidence, mark, review_limits
 from LowResSegLib.errors import Cancelled, InputError
 from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.memory import peak_memory_mb, plan_memory
@@ -142,9 +142,9 @@ def segment_with_confidence(
         The labelmap and the run record of `segment`, and the confidence: the probability of the winning label in
         percent (uint8), on the model's grid, in the model's orientation, with the grid's own spacing, origin and
         direction, so that it lies on the scan. In the record each label has `confidence` too, the mean percent inside
-        the structure (None where it wins no voxel of the grid), and `needs_review`, whether that is below
-        `review_below`, which the record has as well. `max_memory` leaves out the byte a voxel of the grid that the
-        confidence takes.
+        the structure (None where it wins no voxel of the grid), `review_below`, the structure's limit of it by the
+        model's card, and `needs_review`, whether it is below. `max_memory` leaves out the byte a voxel of the grid that
+        the confidence takes.
     """
     labelmap, record, confidence = _segment(
         volume, model, progress, cancel, True, backend, threads, not_a_labelmap, max_memory, passes
@@ -195,8 +195,7 @@ def _segment(
     }
     if seen is None:
         return labelmap, record, None
-    record["review_below"] = review_below(network)
-    mark(record["labels"], seen.of_labels(), record["review_below"])
+    mark(record["labels"], seen.of_labels(), review_limits(network))
     return labelmap, record, seen.volume(volume, grids[0])
 
 

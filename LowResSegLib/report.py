@@ -32,7 +32,7 @@ def volume_table(record: Mapping[str, Any]) -> str:
         return [f"{name:<{width}}  {figure:>{figures}}" for name, figure in [head, *body]]
 
     table = rows(("structure", "ml"), volumes)
-    if "review_below" in record:
+    if any("confidence" in label for label in record["labels"]):
         ends = ["confidence", *(_confidence(label) for label in record["labels"])]
         table = [f"{row}  {end}" for row, end in zip(table, ends)]
     return "\n".join(

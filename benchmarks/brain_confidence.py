@@ -1,9 +1,9 @@
 """What the brain model's confidence is worth, on synthetic scans.
 
-    python benchmarks/brain_confidence.py --data FOLDER_OF_LABEL_MAPS [--scans 32] [--output FILE.json]
+    python benchmarks/brain_confidence.py --data FOLDER_OF_LABEL_MAPS [--scans 128] [--output FILE.json]
     python benchmarks/brain_confidence.py --saved FILE.json
 
-Needs the extra `train`. The limit below which a structure needs review is chosen on scans of maps 1 to 16, which
+Needs the extra `train`. The limits below which structures need review are chosen on scans of maps 1 to 16, which
 training saw, and reported on maps 17 to 20, which it did not. Every second scan is T1-like; the others have random
 contrasts, and half of them thick slices, as a confidence that is only right where all goes well is worth little.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +32,19 @@ PARTS = {"chosen on maps 1 to 16": range(1, 17), "reported on maps 17 to 20": ra
 BINS = (0, 50, 60, 70, 80, 90, 95, 100, 101)  # percent; a bin has its lower end, not its upper one
 LIMITS = tuple(range(60, 96))
 WRONG = 0.7  # Dice below which a structure should be looked at
+CHANCES = (0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1)  # of that, from which on structures may be marked
+_STEPS = 20  # of Newton's method, far more than it needs
 
 
-def scans(data: Path, maps: range, count: int, seed: int) -> Iterator[tuple[str, LowResSegLib.Volume, np.ndarray]]:
-    """Kind, scan and true labels; maps and kinds take turns, shifted so that each map meets each kind."""
+def scans(data: Path, maps: range, count: int, seed: int) -> Iterator[tuple[str, int, LowResSegLib.Volume, np.ndarray]]:
+    """Kind, map, scan and true labels; maps and kinds take turns, shifted so that each map meets each kind."""
     kinds = list(KINDS)
     for number in range(count):
         case = maps[number % len(maps)]
         kind = kinds[(number + number // len(maps)) % len(kinds)]
         names, labels = [f"training_seg_{case:02d}"], LabelTable.read(TABLE)
         _, volume, truth = next(synthetic_scans(data, names, labels, KINDS[kind], 1, seed + number))
-        yield kind, volume, truth
+        yield kind, case, volume, truth
 
 
 def on_scan(percent: np.ndarray, shape: tuple[int, ...], spacing: float) -> np.ndarray:
@@ -51,7 +53,9 @@ def on_scan(percent: np.ndarray, shape: tuple[int, ...], spacing: float) -> np.n
     return percent[np.ix_(*places)]
 
 
-def judge(model: LowResSegLib.model.Model, kind: str, volume: LowResSegLib.Volume, truth: np.ndarray) -> dict[str, Any]:
+def judge(
+    model: LowResSegLib.model.Model, kind: str, case: int, volume: LowResSegLib.Volume, truth: np.ndarray
+) -> dict[str, Any]:
     """One scan's voxels by bin (all, right) where it or the truth has a structure; its structures' percent and Dice."""
     labelmap, record, confidence = segment_with_confidence(volume, model)
     percent = on_scan(confidence.array, truth.shape, model.grid.spacing)
@@ -66,6 +70,7 @@ def judge(model: LowResSegLib.model.Model, kind: str, volume: LowResSegLib.Volum
     ]
     return {
         "kind": kind,
+        "map": case,
         "stated": [round(total) for total in np.bincount(bins, percent[where], len(BINS) - 1).tolist()],
         "voxels": np.bincount(bins, minlength=len(BINS) - 1).tolist(),
         "right": np.bincount(bins[right], minlength=len(BINS) - 1).tolist(),
@@ -86,10 +91,10 @@ def reliability(results: list[dict[str, Any]]) -> str:
     return table(("stated, %", "mean stated, %", "right, %", "share of voxels, %"), rows)
 
 
-def marked(results: list[dict[str, Any]], limit: float) -> tuple[int, int, int, int]:
+def marked(results: list[dict[str, Any]], limits: Mapping[str, float]) -> tuple[int, int, int, int]:
     """Structures with a Dice below WRONG that are marked, and all of them; the same of the others."""
     structures = [structure for result in results for structure in result["structures"]]
-    pairs = [(percent is not None and percent < limit, dice < WRONG) for _, percent, dice in structures]
+    pairs = [(percent is not None and percent < limits[name], dice < WRONG) for name, percent, dice in structures]
     return (
         sum(mark and wrong for mark, wrong in pairs),
         sum(wrong for _, wrong in pairs),
@@ -98,25 +103,98 @@ def marked(results: list[dict[str, Any]], limit: float) -> tuple[int, int, int, 
     )
 
 
-def choose(results: list[dict[str, Any]]) -> int:
-    """The limit with the greatest share of wrong structures marked less the share of others; the lowest of equals."""
+def names_of(results: list[dict[str, Any]]) -> list[str]:
+    """The structures, in the order of the model's labels."""
+    return list(dict.fromkeys(name for result in results for name, _, _ in result["structures"]))
+
+
+def one_limit(results: list[dict[str, Any]]) -> dict[str, int]:
+    """A limit for all: the greatest share of wrong structures marked less the share of others; the lowest of equals."""
 
     def gain(limit: int) -> float:
-        found, wrong, false, fine = marked(results, limit)
+        found, wrong, false, fine = marked(results, dict.fromkeys(names, limit))
         return found / max(wrong, 1) - false / max(fine, 1)
 
-    return max(LIMITS, key=lambda limit: (gain(limit), -limit))
+    names = names_of(results)
+    return dict.fromkeys(names, max(LIMITS, key=lambda limit: (gain(limit), -limit)))
 
 
-def review(results: list[dict[str, Any]], limits: list[int]) -> str:
-    """How often structures are marked, by kind of scan and limit."""
+def limits_at(results: list[dict[str, Any]], chance: float) -> dict[str, int]:
+    """The percent at which each structure has this chance of a Dice below WRONG, by logistic regression.
+
+    All structures have one slope. What a structure has of its own is an offset alone, with a standard normal prior, so
+    that one that is hardly ever wrong, or hardly ever right, has a limit near the others'.
+    """
+    names = names_of(results)
+    rows = [row for result in results for row in result["structures"] if row[1] is not None]
+    wrong = np.array([dice < WRONG for _, _, dice in rows], float)
+    design = np.zeros((len(rows), 2 + len(names)))
+    design[:, 0] = 1
+    design[:, 1] = [percent / 10 - 8 for _, percent, _ in rows]  # of a size like the offsets'
+    design[np.arange(len(rows)), [2 + names.index(name) for name, _, _ in rows]] = 1
+    weights, prior = np.zeros(design.shape[1]), np.array([1e-3, 1e-3, *np.ones(len(names))])
+    for _ in range(_STEPS):
+        chances = 1 / (1 + np.exp(-design @ weights))
+        slope = design.T @ (wrong - chances) - prior * weights
+        weights += np.linalg.solve((design.T * (chances * (1 - chances))) @ design + np.diag(prior), slope)
+    places = (np.log(chance / (1 - chance)) - weights[0] - weights[2:]) / weights[1]
+    return {name: round(float(np.clip(10 * (place + 8), 0, 100))) for name, place in zip(names, places)}
+
+
+def choose(results: list[dict[str, Any]]) -> dict[str, int]:
+    """Limits by structure, at the greatest of CHANCES that finds as many wrong structures as one limit does.
+
+    They are counted on one map after another, with limits of the scans of all other maps.
+    """
+    folds = [
+        (
+            [result for result in results if result["map"] != left],
+            [result for result in results if result["map"] == left],
+        )
+        for left in sorted({result["map"] for result in results})
+    ]
+    wanted = sum(marked(test, one_limit(train))[0] for train, test in folds)
+    for chance in CHANCES:
+        if sum(marked(test, limits_at(train, chance))[0] for train, test in folds) >= wanted:
+            return limits_at(results, chance)
+    return one_limit(results)
+
+
+def review(results: list[dict[str, Any]], limits: Mapping[str, Mapping[str, float]]) -> str:
+    """How often structures are marked, by kind of scan and by limits, which have names."""
     rows = []
     for kind in (*KINDS, "all"):
         of_kind = [result for result in results if kind in (result["kind"], "all")]
-        for limit in limits:
-            found, wrong, false, fine = marked(of_kind, limit)
-            rows.append((kind, str(limit), f"{found} of {wrong}", f"{false} of {fine}"))
-    return table(("scans", "limit, %", f"marked, Dice below {WRONG}", f"marked, Dice {WRONG} or more"), rows)
+        for name, chosen in limits.items():
+            found, wrong, false, fine = marked(of_kind, chosen)
+            rows.append((kind, name, f"{found} of {wrong}", f"{false} of {fine}"))
+    return table(("scans", "limit", f"marked, Dice below {WRONG}", f"marked, Dice {WRONG} or more"), rows)
+
+
+def limits_named(one: Mapping[str, float], each: Mapping[str, float]) -> dict[str, Mapping[str, float]]:
+    """The limits that the tables compare."""
+    return {f"{next(iter(one.values()))} % for all": one, "by structure": each}
+
+
+def by_structure(results: list[dict[str, Any]], one: Mapping[str, float], each: Mapping[str, float]) -> str:
+    """How often each structure is marked with one limit for all and with its own."""
+    rows = []
+    for name in each:
+        own = [
+            {**result, "structures": [entry for entry in result["structures"] if entry[0] == name]}
+            for result in results
+        ]
+        counts = [marked(own, limits) for limits in (one, each)]
+        rows.append(
+            (
+                name,
+                str(each[name]),
+                *(f"{found} of {wrong}" for found, wrong, _, _ in counts),
+                *(f"{false} of {fine}" for _, _, false, fine in counts),
+            )
+        )
+    heads = [f"{dice}, {limit}" for dice in (f"Dice below {WRONG}", "others") for limit in ("one limit", "its own")]
+    return table(("structure", "limit, %", *heads), rows)
 
 
 def main() -> None:
@@ -124,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of label maps and priors (SynthSeg)")
     parser.add_argument("--model", default="brain")
-    parser.add_argument("--scans", type=int, default=32, help="in each of the two parts")
+    parser.add_argument("--scans", type=int, default=128, help="in each of the two parts")
     parser.add_argument("--seed", type=int, default=500)
     parser.add_argument("--output", type=Path, help="JSON file of every scan's values")
     parser.add_argument("--saved", type=Path, help="such a file; nothing is run")
@@ -139,12 +217,14 @@ def main() -> None:
             results[part] = [judge(model, *scan) for scan in made]
     if options.output:
         options.output.write_text(json.dumps(results) + "\n", encoding="utf-8")
-    limit = choose(next(iter(results.values())))
-    print(f"Limit chosen: {limit} %\n")
+    chosen = next(iter(results.values()))
+    one, each = one_limit(chosen), choose(chosen)
+    print(f"Limits chosen: {each}\n")
     for part, scanned in results.items():
         print(f"{len(scanned)} scans, {part}\n")
         print(reliability(scanned), end="\n\n")
-        print(review(scanned, sorted({limit, 80})), end="\n\n")
+        print(review(scanned, limits_named(one, each)), end="\n\n")
+        print(by_structure(scanned, one, each), end="\n\n")
 
 
 if __name__ == "__main__":

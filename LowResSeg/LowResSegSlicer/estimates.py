@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Optional
 
 from slicer.i18n import tr as _
@@ -10,33 +9,7 @@ from slicer.i18n import tr as _
 from LowResSegLib.estimate import Speed, estimate
 from LowResSegLib.model import load_model
 from LowResSegSlicer.nodes import geometry_of
-from LowResSegSlicer.run import Progress, Run
 from LowResSegSlicer.sequences import frames_of
-
-
-class MeasureRun(Run):
-    """The measurement of a model on this computer. It gives way to a segmentation: then it ends as cancelled.
-
-    Attributes:
-        speed: what was found.
-    """
-
-    def __init__(
-        self,
-        submit: Callable[[], Any],
-        progress: Optional[Progress] = None,
-        finished: Optional[Callable[[Any], None]] = None,
-    ) -> None:
-        """Prepare; see `Run`."""
-        super().__init__((), progress, finished)
-        self.speed: Optional[Speed] = None
-        self._send = submit
-
-    def _submit(self) -> Any:
-        return self._send()
-
-    def _take(self, job: Any) -> None:
-        self.speed = job.result()
 
 
 def estimate_text(

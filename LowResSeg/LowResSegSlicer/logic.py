@@ -10,7 +10,8 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from LowResSegLib import model as library_models
 from LowResSegLib.estimate import Speed
-from LowResSegLib.remote.client import Server
+from LowResSegLib.model import Described
+from LowResSegLib.remote.client import Check, Server
 from LowResSegSlicer import batching, conversions, estimates, models, segmentations, servers
 from LowResSegSlicer.comparisons import ComparisonRun
 from LowResSegSlicer.confidence import CONFIDENCE_ROLE
@@ -18,7 +19,7 @@ from LowResSegSlicer.export import DEFAULT_FORMATS, export
 from LowResSegSlicer.nodes import source_of
 from LowResSegSlicer.parameters import LowResSegParameterNode
 from LowResSegSlicer.results import Output, Review, review
-from LowResSegSlicer.run import Progress, Run, SegmentRun
+from LowResSegSlicer.run import AnswerRun, Progress, Run, SegmentRun
 from LowResSegSlicer.runs import Runs
 from LowResSegSlicer.sequences import SequenceRun, frames_of
 
@@ -77,6 +78,14 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         """The model files of this computer, with those that are refused or need something, and why."""
         return models.models()
 
+    def served_models(self, check: Check) -> list[models.ModelEntry]:
+        """The models that a server has and this computer has not; `process` takes their names along with the server.
+
+        Args:
+            check: the answer of `test_server`.
+        """
+        return models.served(check.models)
+
     def why_not(self, model_name: Union[str, Path], volumeNode: Optional[Any] = None) -> Optional[str]:
         """What speaks against segmenting this volume with this model, as a sentence, or None."""
         return models.why_not(model_name, volumeNode)
@@ -120,7 +129,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
             volumeNode: vtkMRMLScalarVolumeNode, vtkMRMLSequenceNode, or the node that shows a sequence's present frame.
                 A linear parent transform is passed on to the result; a non-linear one is hardened on a copy, of which
                 the record's warnings tell.
-            model: name of an installed model, or a model file.
+            model: name of an installed model, or a model file; with a server also the name of one that it alone has.
             outputNode: node whose content is replaced when all went well; None makes a new one.
             wait: see the class.
             progress: called with the name of the step and the share of the run that is done, 0 to 1.
@@ -187,7 +196,7 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
         model: str = "brain",
         finished: Optional[Finished] = None,
         threads: Optional[int] = None,
-    ) -> Optional[estimates.MeasureRun]:
+    ) -> Optional[AnswerRun]:
         """Have `estimate_text` know this computer: measure the model in the worker process, if need be.
 
         Args:
@@ -207,15 +216,15 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
             return None
 
         def ended(run: Any) -> None:
-            if run.speed is not None:
-                self._speeds[model, threads] = run.speed
+            if run.answer is not None:
+                self._speeds[model, threads] = run.answer
             if finished is not None:
                 finished(run)
 
         def submit() -> Any:
             return self._runs.worker.submit_measure(model=model, threads=threads)
 
-        run = estimates.MeasureRun(submit, None, ended)
+        run = AnswerRun(submit, ended, gives_way=True)
         self._runs.begin(run)
         return run
 
@@ -247,22 +256,24 @@ class LowResSegLogic(ScriptedLoadableModuleLogic):
 
     # Another computer
 
-    def test_server(self, server: Server, finished: Optional[Finished] = None) -> servers.CheckRun:
+    def test_server(self, server: Server, finished: Optional[Finished] = None) -> AnswerRun:
         """Ask in the worker process whether a server can be used. No scan is sent, but its token is.
 
         Args:
             server: which one; its certificate is remembered where none was.
-            finished: called with the run, whose `check` has what the server says of itself, or `error` what is wrong.
+            finished: called with the run, whose `answer` has what the server says of itself, or `error` what is wrong.
 
         Raises:
             InputError: something runs.
         """
         self._runs.refuse_second()
-        run = servers.CheckRun(lambda: self._runs.worker.submit_check(server), None, finished)
+        run = AnswerRun(lambda: self._runs.worker.submit_check(server), finished)
         self._runs.begin(run)
         return run
 
-    def upload_bytes(self, volumeNode: Any, model: str = "brain", passes: Optional[int] = None) -> int:
+    def upload_bytes(
+        self, volumeNode: Any, model: Union[str, Described] = "brain", passes: Optional[int] = None
+    ) -> int:
         """How much of a volume or of a sequence is sent to a server, in bytes before compression; 0 without voxels."""
         return servers.upload_bytes(volumeNode, model, passes)
 

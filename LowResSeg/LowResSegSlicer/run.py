@@ -187,3 +187,39 @@ class SegmentRun(Run):
 
     def _release(self) -> None:
         self._source = self._output = self._send = None  # type: ignore[assignment]
+
+
+class AnswerRun(Run):
+    """A job that finds something out and leaves the scene as it is.
+
+    Attributes:
+        answer: what was found; None until then, and where there is none.
+        gives_way: whether another run may begin meanwhile. The worker then gives this job up, and it ends as cancelled.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[], Any],
+        finished: Optional[Callable[[Any], None]] = None,
+        gives_way: bool = False,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            submit: gives the question to a runner and returns the job, whose result is the answer.
+            finished: see `Run`.
+            gives_way: see the class.
+        """
+        super().__init__((), None, finished)
+        self.answer: Optional[Any] = None
+        self.gives_way = gives_way
+        self._send = submit
+
+    def _submit(self) -> Any:
+        return self._send()
+
+    def _take(self, job: Any) -> None:
+        self.answer = job.result()
+
+    def _release(self) -> None:
+        self._send = None  # type: ignore[assignment]

@@ -16,8 +16,7 @@ from LowResSegLib.errors import InputError, LowResSegError
 from LowResSegLib.jobs import InProcess
 from LowResSegLib.remote.client import Server
 from LowResSegLib.remote.runner import Remote
-from LowResSegSlicer.estimates import MeasureRun
-from LowResSegSlicer.run import Run
+from LowResSegSlicer.run import AnswerRun, Run
 from LowResSegSlicer.servers import HereOverThere
 
 _POLL_MS = 100
@@ -84,8 +83,9 @@ class Runs:
         return run
 
     def busy(self) -> bool:
-        """Whether something runs that a new run would disturb; a measurement gives way."""
-        return any(run.running for run in self._active if not isinstance(run, MeasureRun))
+        """Whether something runs that a new run would disturb, or have to wait for."""
+        active = [run for run in self._active if not (isinstance(run, AnswerRun) and run.gives_way)]
+        return any(run.running for run in active)
 
     def refuse_second(self) -> None:
         """Raise a sentence if something runs: between the jobs of a sequence the worker itself would take another."""

@@ -4,42 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from LowResSegLib.estimate import grid_shape
 from LowResSegLib.inference import grids_of
 from LowResSegLib.jobs import InProcess
 from LowResSegLib.jobs.in_process import EndedSegmentation
-from LowResSegLib.model import load_model
-from LowResSegLib.remote.client import Check, Server, segment_remotely
+from LowResSegLib.model import Described, load_model
+from LowResSegLib.remote.client import Server, segment_remotely
 from LowResSegLib.volume import Volume
 from LowResSegSlicer.estimates import voxels_of
-from LowResSegSlicer.run import Progress, Run
-
-
-class CheckRun(Run):
-    """The test of a server.
-
-    Attributes:
-        check: what the server says of itself, where it can be used.
-    """
-
-    def __init__(
-        self,
-        submit: Callable[[], Any],
-        progress: Optional[Progress] = None,
-        finished: Optional[Callable[[Any], None]] = None,
-    ) -> None:
-        """Prepare; see `Run`."""
-        super().__init__((), progress, finished)
-        self.check: Optional[Check] = None
-        self._send = submit
-
-    def _submit(self) -> Any:
-        return self._send()
-
-    def _take(self, job: Any) -> None:
-        self.check = job.result()
+from LowResSegSlicer.run import Progress
 
 
 class HereOverThere(InProcess):
@@ -69,12 +44,12 @@ class HereOverThere(InProcess):
         return job
 
 
-def upload_bytes(volumeNode: Any, model: str, passes: Optional[int] = None) -> int:
+def upload_bytes(volumeNode: Any, model: Union[str, Described], passes: Optional[int] = None) -> int:
     """How much of a volume is sent: its grids of one byte a voxel, before they are compressed.
 
     Args:
         volumeNode: a volume node, or one of a sequence, whose frames are counted.
-        model: name of an installed model, or a file.
+        model: name of an installed model, or a file; or what a server says of one of its own.
         passes: how often the network looks at the scan; None means as often as the model asks for.
 
     Returns:
@@ -83,6 +58,6 @@ def upload_bytes(volumeNode: Any, model: str, passes: Optional[int] = None) -> i
     found = voxels_of(volumeNode)
     if found is None:
         return 0
-    known = load_model(model)
+    known = load_model(model) if isinstance(model, str) else model
     looks = known.passes if passes is None else passes
     return found.count * grids_of(looks) * math.prod(grid_shape(known.grid, found.shape, found.spacing))

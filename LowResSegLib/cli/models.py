@@ -147,6 +147,8 @@ def _description(model: Model) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_text(part)}" for key, part in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

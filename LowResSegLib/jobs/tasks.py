@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from LowResSegLib.jobs import work
 from LowResSegLib.jobs.exchange import put, put_labelled, take, take_labelled
+
+if TYPE_CHECKING:
+    from LowResSegLib.case import Way
 
 Request = dict[str, Any]
 Task = Callable[[Request, work.Report, work.Cancel], dict[str, Any]]
 
 
-def _segment(request: Request, progress: work.Report, cancel: work.Cancel) -> dict[str, Any]:
+def segment(request: Request, progress: work.Report, cancel: work.Cancel, way: Way = work.segment) -> dict[str, Any]:
+    """Segment a volume; `way` says where."""
     volume = take(request["volume"], mapped=True)
-    labelmap, record, confidence = work.segment(
+    labelmap, record, confidence = way(
         volume, request["model"], request["confidence"], request["options"], progress, cancel
     )
     folder = Path(request["folder"])
@@ -27,10 +31,13 @@ def _segment(request: Request, progress: work.Report, cancel: work.Cancel) -> di
     }
 
 
-def _segment_file(request: Request, progress: work.Report, cancel: work.Cancel) -> dict[str, Any]:
+def segment_file(
+    request: Request, progress: work.Report, cancel: work.Cancel, way: Way = work.segment
+) -> dict[str, Any]:
+    """Segment a file and write its results; `way` says where it is segmented."""
     options = {key: request[key] for key in ("model", "formats", "overwrite", "frame", "confidence", "options")}
     path, base, staging = (Path(request[key]) for key in ("path", "output_base", "staging"))
-    record = work.segment_file(path, base, **options, staging=staging, progress=progress, cancel=cancel)
+    record = work.segment_file(path, base, **options, staging=staging, progress=progress, cancel=cancel, way=way)
     return {"record": record}
 
 
@@ -50,8 +57,8 @@ def _compare(request: Request, progress: work.Report, cancel: work.Cancel) -> di
 
 
 TASKS: dict[str, Task] = {
-    "segment": _segment,
-    "segment_file": _segment_file,
+    "segment": segment,
+    "segment_file": segment_file,
     "measure": _measure,
     "compare": _compare,
 }

@@ -10,12 +10,10 @@ SERVER is `Server.to_dict`. The token in it goes through the pipe to the child, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Optional, Union
 
 from LowResSegLib.errors import Cancelled
-from LowResSegLib.jobs import work
-from LowResSegLib.jobs.exchange import put, take
+from LowResSegLib.jobs import tasks, work
 from LowResSegLib.jobs.tasks import Request, Task
 from LowResSegLib.model import Model
 from LowResSegLib.remote.client import Server, check_server, segment_remotely
@@ -63,25 +61,11 @@ def _way(request: Request) -> Remotely:
 
 
 def _segment(request: Request, progress: work.Report, cancel: work.Cancel) -> dict[str, Any]:
-    volume = take(request["volume"], mapped=True)
-    labelmap, record, confidence = _way(request)(
-        volume, request["model"], request["confidence"], request["options"], progress, cancel
-    )
-    folder = Path(request["folder"])
-    return {
-        "labelmap": put(folder / "labelmap.npy", labelmap),
-        "confidence": None if confidence is None else put(folder / "confidence.npy", confidence),
-        "record": record,
-    }
+    return tasks.segment(request, progress, cancel, _way(request))
 
 
 def _segment_file(request: Request, progress: work.Report, cancel: work.Cancel) -> dict[str, Any]:
-    options = {key: request[key] for key in ("model", "formats", "overwrite", "frame", "confidence", "options")}
-    path, base, staging = (Path(request[key]) for key in ("path", "output_base", "staging"))
-    record = work.segment_file(
-        path, base, **options, staging=staging, progress=progress, cancel=cancel, way=_way(request)
-    )
-    return {"record": record}
+    return tasks.segment_file(request, progress, cancel, _way(request))
 
 
 def _check(request: Request, progress: work.Report, cancel: work.Cancel) -> dict[str, Any]:

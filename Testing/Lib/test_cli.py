@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -320,6 +321,8 @@ def test_models_are_listed_and_described(model: Path, capsys: pytest.CaptureFixt
         assert run("info", name) == 0
         shown = capsys.readouterr().out
         assert "For tests alone." in shown and "Tiny" in shown and "Structure 3" in shown
+    assert run("info", "brain") == 0  # numbers by name are one line
+    assert re.search(r"review below +Cerebral white matter: \d+, Cerebral cortex: \d+, ", capsys.readouterr().out)
     assert run("info", "small", "--json") == 0
     described = json.loads(capsys.readouterr().out)
     assert described["card"]["limits"] == "For tests alone." and described["labels"][3]["name"] == "Structure 3"

@@ -17,7 +17,7 @@ from scan_files import of
 
 from LowResSegLib import engine, read_volume
 from LowResSegLib.cli import main
-from LowResSegLib.confidence import REVIEW_BELOW, Confidence, grid_volume, mark, review_below
+from LowResSegLib.confidence import REVIEW_BELOW, Confidence, grid_volume, mark, review_limits
 from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.model import Model, load_model
 from LowResSegLib.pipeline import segment, segment_with_confidence
@@ -167,13 +167,14 @@ def test_the_labelmap_and_the_rest_of_the_record_stay(rng: np.random.Generator) 
     labelmap, record = segment(volume, model)
     found, told, confidence = segment_with_confidence(volume, model)
     np.testing.assert_array_equal(found.array, labelmap.array)
-    assert "review_below" not in record and not any("confidence" in entry for entry in record["labels"])
-    changing = ("seconds", "peak_memory_mb", "labels", "review_below")
+    assert not any("confidence" in entry for entry in record["labels"])
+    changing = ("seconds", "peak_memory_mb", "labels")
     assert {key: told[key] for key in record if key not in changing} == {
         key: record[key] for key in record if key not in changing
     }
     for entry, before in zip(told["labels"], record["labels"]):
-        assert entry == {**before, "confidence": entry["confidence"], "needs_review": entry["needs_review"]}
+        new = {key: entry[key] for key in ("confidence", "review_below", "needs_review")}
+        assert entry == {**before, **new} and new["review_below"] == REVIEW_BELOW
     assert json.loads(json.dumps(told)) == told
     assert confidence.array.dtype == np.uint8 and confidence.array.max() <= 100
     assert confidence.spacing == (model.grid.spacing,) * 3
@@ -189,7 +190,7 @@ def test_float_models_have_confidence_too(rng: np.random.Generator) -> None:
     made = sample(volume, model.grid, model.normalisation)
     logits = engine.run(model.network, made.grid, "onnxruntime")[(slice(None), *(slice(0, n) for n in made.size))]
     assert np.abs(confidence.array - 100 * softmax(logits, 0.0005)).max() < 0.51
-    assert len(np.unique(confidence.array)) > 5 and record["review_below"] == REVIEW_BELOW
+    assert len(np.unique(confidence.array)) > 5 and record["labels"][0]["review_below"] == REVIEW_BELOW
 
 
 @pytest.mark.parametrize(
@@ -199,17 +200,32 @@ def test_float_models_have_confidence_too(rng: np.random.Generator) -> None:
 def test_the_limit_is_the_card_s(stated: Any, limit: float, rng: np.random.Generator) -> None:
     model = random_model(rng)
     model.card["review_below"] = stated
-    assert review_below(model) == limit
+    assert set(review_limits(model).values()) == {limit}
+
+
+def test_the_card_may_have_limits_by_structure(rng: np.random.Generator) -> None:
+    model, volume = random_model(rng), random_volume(rng)
+    first, second, third = (label.name for label in model.labels[1:])
+    model.card["review_below"] = {"default": 70, second: 99.5, third: "x", "nowhere": 3}
+    assert review_limits(model) == {first: 70, second: 99.5, third: 70}
+    model.card["review_below"] = {second: 99.5}
+    assert review_limits(model) == {first: REVIEW_BELOW, second: 99.5, third: REVIEW_BELOW}
+    model.card["review_below"] = {first: 0, second: 100}
+    labels = segment_with_confidence(volume, model)[1]["labels"]
+    assert all(entry["volume_ml"] > 0 and 0 < entry["confidence"] < 100 for entry in labels[:2])
+    assert [(entry["review_below"], entry["needs_review"]) for entry in labels[:2]] == [(0, False), (100, True)]
 
 
 def test_marks() -> None:
     percents = [99.0, 74.9, 75.0, None, None, 10.0]
     volumes = [1.0, 1.0, 1.0, 0.5, 0.0, 0.0]
     entries: list[dict[str, Any]] = [
-        {"value": value, "volume_ml": volume_ml} for value, volume_ml in enumerate(volumes)
+        {"value": value, "name": f"S{value}", "volume_ml": volume_ml} for value, volume_ml in enumerate(volumes)
     ]
-    mark(entries, percents, 75.0)
-    assert [entry["needs_review"] for entry in entries] == [False, True, False, True, False, False]
+    limits = dict.fromkeys((entry["name"] for entry in entries), 75.0)
+    mark(entries, percents, {**limits, "S0": 99.1})
+    assert [entry["needs_review"] for entry in entries] == [True, True, False, True, False, False]
+    assert [entry["review_below"] for entry in entries] == [99.1, *[75.0] * 5]
     assert [entry["confidence"] for entry in entries] == percents
 
 
@@ -267,10 +283,13 @@ def test_the_page_and_the_card_have_what_the_benchmark_found(monkeypatch: pytest
     results = json.loads((CHECKOUT / "docs" / "brain_confidence.json").read_text(encoding="utf-8"))
     page = (CHECKOUT / "docs" / "brain_model.md").read_text(encoding="utf-8")
     chosen, reported = results.values()
-    limit = brain_confidence.choose(chosen)
-    assert review_below(load_model("brain")) == limit
+    one, each = brain_confidence.one_limit(chosen), brain_confidence.choose(chosen)
+    assert review_limits(load_model("brain")) == each
     assert brain_confidence.reliability(reported) in page
-    assert brain_confidence.review(reported, [80, limit]) in page
+    assert brain_confidence.review(reported, brain_confidence.limits_named(one, each)) in page
+    assert brain_confidence.by_structure(reported, one, each) in page
+    before, now = (brain_confidence.marked(reported, limits) for limits in (one, each))
+    assert now[0] > before[0] and now[2] < before[2]  # or one limit for all would do
 
 
 def test_the_benchmark_counts_what_is_marked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,7 +299,32 @@ def test_the_benchmark_counts_what_is_marked(monkeypatch: pytest.MonkeyPatch) ->
 
     structures = [("a", 90.0, 0.9), ("b", 70.0, 0.5), ("c", None, 0.0), ("d", 84.0, 0.8), ("e", 72.0, 0.69)]
     results = [{"kind": "T1-like", "structures": structures}]
-    assert brain_confidence.marked(results, 85) == (2, 3, 1, 2)
-    assert brain_confidence.choose(results) == 73  # the lowest that marks all it can, and nothing else
+    assert brain_confidence.marked(results, dict.fromkeys("abcde", 85)) == (2, 3, 1, 2)
+    assert brain_confidence.marked(results, {**dict.fromkeys("abcde", 85), "b": 60, "a": 91}) == (1, 3, 2, 2)
+    one = brain_confidence.one_limit(results)
+    assert one == dict.fromkeys("abcde", 73)  # the lowest that marks all it can, and nothing else
     percent = np.arange(8, dtype=np.uint8).reshape(2, 2, 2)
     np.testing.assert_array_equal(brain_confidence.on_scan(percent, (3, 4, 4), 2.0)[2, 0], [4, 4, 5, 5])
+
+
+def test_limits_by_structure_follow_what_was_drawn(monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    """Dice below 0.7 with known chances: the limits are where they are one in four, or near the others'."""
+    pytest.importorskip("torch")
+    monkeypatch.syspath_prepend(str(CHECKOUT / "benchmarks"))
+    import brain_confidence
+
+    middles, results = {"low": 72.0, "high": 88.0, "sure": 80.0}, []
+    for number in range(600):
+        structures: list[tuple[str, float, float]] = []
+        for name, middle in middles.items():
+            percent = float(rng.uniform(middle - 15, middle + 15))
+            wrong = name != "sure" and rng.random() < 1 / (1 + np.exp((percent - middle) / 2))
+            structures.append((name, percent, 0.5 if wrong else 0.9))
+        results.append({"kind": "T1-like", "map": number % 6, "structures": structures})
+    limits = brain_confidence.limits_at(results, 0.25)
+    for name in ("low", "high"):
+        assert limits[name] == pytest.approx(middles[name] + 2 * np.log(3), abs=1)
+    assert 50 < limits["sure"] < 75
+    one, each = brain_confidence.one_limit(results), brain_confidence.choose(results)
+    found, _, false, _ = brain_confidence.marked(results, each)
+    assert found >= brain_confidence.marked(results, one)[0] and false < brain_confidence.marked(results, one)[2]

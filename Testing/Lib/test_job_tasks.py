@@ -73,11 +73,11 @@ def test_confidence_comes_with_the_labelmap(runner: Runner, volume: Volume, mode
     found, told = job.result(60)
     np.testing.assert_array_equal(found.array, labelmap.array)
     assert found.geometry == volume.geometry
-    assert told["labels"] == record["labels"] and told["review_below"] == record["review_below"]
+    assert told["labels"] == record["labels"]
     assert job.confidence is not None and job.confidence.geometry == confidence.geometry
     np.testing.assert_array_equal(job.confidence.array, confidence.array)
     plain = runner.submit(volume, model, "numpy")
-    assert "review_below" not in plain.result(60)[1] and plain.confidence is None
+    assert "confidence" not in plain.result(60)[1]["labels"][0] and plain.confidence is None
 
 
 def test_options_reach_the_run(runner: Runner, volume: Volume, model: str) -> None:

@@ -47,10 +47,11 @@ def run_child(shape: tuple[int, ...], backend: str, limit: float, fused: bool) -
     return held, peak, slices, chosen, digest
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="what a process holds is read from Linux's /proc")
 @pytest.mark.parametrize("fused", [False, True], ids=["linear", "fusion"])
-@pytest.mark.parametrize("backend", engine.BACKENDS)
+@pytest.mark.parametrize(
+    "backend", [pytest.param(name, marks=[] if name == "native" else pytest.mark.slow) for name in engine.BACKENDS]
+)
 def test_a_run_stays_below_its_limit(backend: str, fused: bool) -> None:
     if backend not in engine.available_backends():
         pytest.skip(f"the backend {backend} is not there")

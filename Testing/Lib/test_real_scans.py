@@ -40,6 +40,9 @@ def test_the_bundled_model_is_what_it_says(model: LowResSegLib.model.Model) -> N
 
 @pytest.mark.parametrize("name", BRAIN_SCANS)
 def test_folded_torch_numpy_and_onnx_runtime_agree(name: str, model: LowResSegLib.model.Model) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not installed; it is needed for training only")
+    from LowResSegLib.networks.fold import FoldedNetwork
+
     volume = LowResSegLib.read_volume(brain_scan(name))
     low = sample(volume, model.grid, model.normalisation)
     found = {
@@ -48,9 +51,6 @@ def test_folded_torch_numpy_and_onnx_runtime_agree(name: str, model: LowResSegLi
         for threads in (1, 2)
         if backend != "numpy" or threads == 1
     }
-    torch = pytest.importorskip("torch", reason="torch is not installed; it is needed for training only")
-    from LowResSegLib.networks.fold import FoldedNetwork
-
     expected = FoldedNetwork(model.plan)(torch.from_numpy(low.grid)[None, None])[0].numpy()
     for logits in found.values():
         np.testing.assert_array_equal(logits, expected)
@@ -59,8 +59,8 @@ def test_folded_torch_numpy_and_onnx_runtime_agree(name: str, model: LowResSegLi
 
 
 def test_labelmap_is_the_same_with_every_backend(model: LowResSegLib.model.Model) -> None:
-    """With all passes that the bundled model asks for."""
-    volume = LowResSegLib.read_volume(brain_scan(BRAIN_SCANS[0]))
+    """With all passes that the bundled model asks for; on a small scan, as numpy takes its time."""
+    volume = LowResSegLib.read_volume(brain_scan("stroke_T1"))
     first, *others = (LowResSegLib.segment(volume, model, backend=name)[0] for name in engine.available_backends())
     assert len(np.unique(first.array)) == len(model.labels)
     for other in others:

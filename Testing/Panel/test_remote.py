@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 import re
 import time
@@ -14,7 +16,9 @@ import pytest
 from scans import labels_of
 from stand_in import Handler, StandIn, certificate, serving
 
-from LowResSegLib.remote.protocol import AnswerError, Health
+from LowResSegLib.model import Fusion, load_model
+from LowResSegLib.remote.packed import pack_labels
+from LowResSegLib.remote.protocol import DIGEST_HEADER, AnswerError, Health
 
 pytestmark = pytest.mark.filterwarnings("ignore:'exec_':DeprecationWarning")  # it is what PythonQt has
 TOKEN = "a-token-of-this-test"
@@ -205,6 +209,63 @@ def test_a_server_that_can_be_used_says_so(panel: Any, check: Callable, server: 
     picture(panel, "remote")
 
 
+@pytest.fixture
+def of_the_server(server: StandIn) -> Any:
+    """A model that the stand-in alone has: what it finds first is not the brain model's background."""
+    brain = load_model("brain")
+    labels = tuple(dataclasses.replace(label, name=f"{label.name} there") for label in brain.labels)
+    card = {**brain.card, "title": "Brain, by the other computer"}
+    server.own["theirs"] = dataclasses.replace(brain, name="theirs", digest="0" * 64, labels=labels, card=card)
+    return server.own["theirs"]
+
+
+def test_a_model_that_only_the_other_computer_has_is_listed_once_tested_and_can_be_used(
+    slicer: Any, panel: Any, volume: Any, check: Callable, click: Callable, server: StandIn, of_the_server: Any
+) -> None:
+    from LowResSegSlicer.nodes import run_record
+
+    ui = panel.segmenting.ui
+
+    def listed() -> list[str]:
+        return [ui.modelSelector.itemText(index) for index in range(ui.modelSelector.count)]
+
+    title = "Brain, by the other computer (on the other computer)"
+    assert title not in listed()
+    assert "its models: brain, theirs" in check(server.url)
+    assert title in listed()
+    panel.remote.ui.remoteCheckBox.checked = False
+    assert title not in listed()
+    panel.remote.ui.remoteCheckBox.checked = True
+    ui.modelSelector.setCurrentIndex(listed().index(title))
+    ui.modelSelector.activated.emit(listed().index(title))
+    ui.modelCardButton.checked = True
+    assert "Brain, by the other computer" in ui.modelCardBrowser.plainText and ui.segmentButton.enabled
+    asked = answer("Send")
+    click(ui.segmentButton)
+    assert finish(panel).startswith("Done") and server.runs == 1
+    assert f"{round(panel.logic.upload_bytes(volume) / 1000)} kB" in asked[0]
+    record = run_record(panel.context.result)
+    assert record["model"] == "theirs" and record["remote"]["sent"] == "grid"
+    assert all(label["name"].endswith(" there") for label in record["labels"])
+    np.testing.assert_array_equal(
+        labels_of(slicer, panel.context.result, volume), labels_of(slicer, panel.logic.process(volume), volume)
+    )
+    give(panel, "https://elsewhere:8765")  # of which nothing is known
+    assert title not in listed() and "is not installed here" in ui.modelInfoLabel.text
+
+
+def test_a_model_there_that_needs_the_scan_is_listed_with_what_to_do(
+    panel: Any, volume: Any, check: Callable, server: StandIn, of_the_server: Any
+) -> None:
+    fusion = Fusion(np.zeros((5, 5, 5), np.int16), 7, 400, 64, (4, 2, 1))
+    server.own["theirs"] = dataclasses.replace(of_the_server, fusion=fusion)
+    check(server.url)
+    ui = panel.segmenting.ui
+    panel.context.chosen.model = "theirs"
+    panel.context.refresh()
+    assert "install its file on this computer, too" in ui.modelProblemLabel.text and not ui.segmentButton.enabled
+
+
 def test_the_test_says_what_is_wrong(panel: Any, check: Callable, server: StandIn) -> None:
     assert "token" in check(server.url, "wrong")
     assert server.tokens[-1] == "Bearer wrong"
@@ -258,12 +319,40 @@ def full(handler: Handler) -> bool:
     return False
 
 
+def damaged(handler: Handler) -> bool:
+    """A result that is not the one whose SHA-256 is stated."""
+    if handler.command == "GET" and handler.path.partition("?")[0].endswith("/result"):
+        handler.close_connection = True
+        handler.bytes(200, bytes(1000), {DIGEST_HEADER: "0" * 64})
+        return True
+    return False
+
+
+def other(handler: Handler) -> bool:
+    """A result of something else, which came as it was sent."""
+    if handler.command == "GET" and handler.path.partition("?")[0].endswith("/result"):
+        content = b"".join(pack_labels(np.zeros((3, 3, 3), np.uint8), "raw"))
+        for job in handler.server.jobs.values():
+            job["record"] = {}
+        handler.close_connection = True
+        handler.bytes(200, content, {DIGEST_HEADER: hashlib.sha256(content).hexdigest()})
+        return True
+    return False
+
+
+def newer(handler: Handler) -> bool:
+    raise AnswerError("wrong_version", "The server speaks version 7.", protocol=(7, 7))
+
+
 @pytest.mark.parametrize(
     ("fault", "token", "words"),
     [
         (None, "wrong", "token"),
         (gone, TOKEN, "closed the connection|broke off|Nothing listens"),
         (full, TOKEN, "as many jobs as it takes"),
+        (damaged, TOKEN, "arrived damaged, again and again, and was thrown away; check the network"),
+        (other, TOKEN, "The result is damaged.*run it again"),
+        (newer, TOKEN, "speaks version 7 of the protocol or newer.*update LowResSeg here"),
     ],
 )
 def test_what_goes_wrong_is_a_sentence_and_this_computer_a_click_away(
@@ -287,6 +376,34 @@ def test_what_goes_wrong_is_a_sentence_and_this_computer_a_click_away(
     assert labels_of(slicer, panel.context.result, volume).any()
 
 
+def test_an_expired_certificate_is_told_and_nothing_is_sent(
+    slicer: Any, panel: Any, volume: Any, check: Callable, click: Callable, unasked: None, tmp_path: Path
+) -> None:
+    ui = panel.segmenting.ui
+    with serving(TOKEN, certificate(tmp_path, "old", (-9, -1))) as server:
+        assert re.search("The certificate of .* has expired", check(server.url))
+        click(ui.segmentButton)
+        assert re.search("The certificate of .* has expired", finish(panel))
+        assert not server.seen and not server.tokens
+        assert slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSegmentationNode") is None
+        click(ui.localButton)
+        assert finish(panel).startswith("Done") and not server.seen
+
+
+def test_a_result_of_before_outlives_a_server_that_fails(
+    slicer: Any, panel: Any, volume: Any, server: StandIn, click: Callable, unasked: None
+) -> None:
+    give(panel, server.url)
+    click(panel.segmenting.ui.segmentButton)
+    assert finish(panel).startswith("Done")
+    result, labels = panel.context.result, labels_of(slicer, panel.context.result, volume)
+    server.faults.append(damaged)
+    click(panel.segmenting.ui.segmentButton)
+    assert "damaged" in finish(panel)
+    assert panel.context.result is result
+    np.testing.assert_array_equal(labels_of(slicer, result, volume), labels)
+
+
 def test_a_scan_that_is_at_fault_is_not_offered_again(
     slicer: Any, panel: Any, volume: Any, server: StandIn, click: Callable, unasked: None
 ) -> None:
@@ -303,7 +420,7 @@ def test_cancel_answers_within_a_second(
     give(panel, server.url)
     with server.lock:  # the job waits
         click(ui.segmentButton)
-        wait(lambda: ui.statusLabel.text == "Waiting for the other computer…")
+        wait(lambda: ui.statusLabel.text.startswith("Waiting for the other computer"))  # later with the time left
         began = time.monotonic()
         click(ui.segmentButton)
         assert time.monotonic() - began < 1 and panel.context.run is None

@@ -199,7 +199,6 @@ def test_the_estimate_is_of_the_chosen_options(
     assert asked == [1] and "Measuring" in ui.estimateLabel.text  # with one core it was not measured yet
 
 
-@pytest.mark.slow
 @pytest.mark.measured
 def test_the_estimate_comes_without_waiting(panel: Any, volume: Any) -> None:
     from host import pump
@@ -211,7 +210,6 @@ def test_the_estimate_comes_without_waiting(panel: Any, volume: Any) -> None:
     assert longest.work < 0.3 and longest.wall < 2
 
 
-@pytest.mark.slow
 @pytest.mark.measured
 def test_segmenting_does_not_wait_for_the_measurement(
     panel: Any, volume: Any, click: Callable, finish: Callable
@@ -294,6 +292,7 @@ def test_the_card_can_be_read(panel: Any, click: Callable, picture: Callable) ->
     assert ui.modelCardBrowser.isVisible()
     page = ui.modelCardBrowser.toPlainText()
     assert all(word in page for word in ("Hippocampus", "Licence", "Limits", "Research use only"))
+    assert re.search(r"Review below: Cerebral white matter: \d+, Cerebral cortex: \d+, ", page)
     picture(panel, "card")
     click(ui.modelCardButton)
     assert not ui.modelCardBrowser.isVisible()

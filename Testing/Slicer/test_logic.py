@@ -85,7 +85,6 @@ def described(segmentation: Any) -> list[tuple[Any, ...]]:
     return rows
 
 
-@pytest.mark.slow
 def test_segments_a_real_scan_with_the_bundled_model(slicer: Any, logic: Any) -> None:
     path = brain_scan("example_brain_t1")
     if "brain" not in {entry.name for entry in logic.models()}:
@@ -99,7 +98,6 @@ def test_segments_a_real_scan_with_the_bundled_model(slicer: Any, logic: Any) ->
     np.testing.assert_array_equal(labels_of(slicer, segmentation, volumeNode), expected)
 
 
-@pytest.mark.slow
 def test_self_test_of_the_module_passes(slicer: Any, logic: Any) -> None:
     from LowResSeg import LowResSegTest
 

@@ -98,7 +98,7 @@ def test_a_segmentation_goes_before_an_estimate(logic: Any, volume: Any, model: 
     finish(measuring, seconds=5)
 
     assert run.segmentation is not None
-    assert measuring.cancelled and measuring.error is None and measuring.speed is None
+    assert measuring.cancelled and measuring.error is None and measuring.answer is None
     assert logic.estimate_text(volume, model) == ""
 
 

@@ -207,3 +207,18 @@ def test_one_logic_has_one_run_at_a_time(slicer: Any, logic: Any, volume: Any, m
     finish(run)
 
     assert run.segmentation is not None
+
+
+def test_while_a_server_is_tested_nothing_else_begins(logic: Any, volume: Any, model: str, finish: Callable) -> None:
+    from LowResSegLib.errors import InputError
+    from LowResSegLib.remote.client import Server
+
+    run = logic.test_server(Server("http://127.0.0.1:9", patience=0.5))  # nobody is there
+    with pytest.raises(InputError, match="already running"):
+        logic.process(volume, model, wait=False)
+    with pytest.raises(InputError, match="already running"):
+        logic.test_server(Server("http://127.0.0.1:9"))
+    finish(run)
+    assert run.answer is None and not run.cancelled
+    assert "127.0.0.1" in str(run.error)
+    finish(logic.process(volume, model, wait=False))

@@ -8,6 +8,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from LowResSegSlicer.models import unsuited
 from LowResSegSlicer.panel import words
 from LowResSegSlicer.panel.section import Context, sentence
 
@@ -28,18 +29,21 @@ class ModelChoice:
         self.context, self.ui, self.say = context, ui, say
         self.entries: list[Any] = []
         self._reasons: dict[tuple[str, str], Optional[str]] = {}
+        self._offered: list[Any] = []  # of another computer
         ui.modelSelector.connect("activated(int)", self._on_chosen)
         ui.modelCardButton.connect("toggled(bool)", self._on_card)
         ui.installRuntimeButton.connect("clicked(bool)", self._on_install)
 
     def read(self) -> None:
         """List the models anew, after one was installed or removed."""
-        self.entries = [entry for entry in self.context.logic.models() if entry.card or entry.problem is None]
+        self._offered = self.context.remote.offered()
+        here = [entry for entry in self.context.logic.models() if entry.card or entry.problem is None]
+        self.entries = [*here, *self._offered]
         self._reasons.clear()
         selector = self.ui.modelSelector
         selector.clear()
         for entry in self.entries:
-            selector.addItem(entry.title)
+            selector.addItem(self._title(entry))
 
     def chosen(self) -> Optional[Any]:
         """The entry of the chosen model; None where it is not installed here."""
@@ -49,12 +53,15 @@ class ModelChoice:
 
     def refresh(self) -> None:
         """Show the chosen model, and with each model whether it fits the chosen volume."""
+        if self.context.remote.offered() != self._offered:
+            self.read()
         entry, chosen = self.chosen(), self.context.chosen
         volume = chosen.inputVolume if chosen is not None else None
         for index, each in enumerate(self.entries):
             reason = self._why_not(each, volume)
             self.ui.modelSelector.setItemText(
-                index, each.title if reason is None else _("{model} (does not fit)").format(model=each.title)
+                index,
+                self._title(each) if reason is None else _("{model} (does not fit)").format(model=each.title),
             )
             self.ui.modelSelector.setItemData(index, reason or "", qt.Qt.ToolTipRole)
         # A model that is not installed here leaves the list empty, so that any other can be chosen.
@@ -81,12 +88,21 @@ class ModelChoice:
         self.ui.installRuntimeButton.visible = needed
         self.ui.installRuntimeButton.enabled = self.context.run is None
 
+    @staticmethod
+    def _title(entry: Any) -> str:
+        if entry.described is None:
+            return str(entry.title)
+        return _("{model} (on the other computer)").format(model=entry.title)
+
     def _why_not(self, entry: Any, volume: Optional[Any]) -> Optional[str]:
         if entry.problem is not None:
             return str(entry.problem)
         key = (entry.name, volume.GetID() if volume is not None else "")
         if key not in self._reasons:
-            self._reasons[key] = self.context.logic.why_not(entry.name, volume)
+            if entry.described is None:
+                self._reasons[key] = self.context.logic.why_not(entry.name, volume)
+            else:
+                self._reasons[key] = unsuited(entry.name, entry.modality, volume) if volume is not None else None
         return self._reasons[key]
 
     def _on_chosen(self, index: int) -> None:

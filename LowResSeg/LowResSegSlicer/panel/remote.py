@@ -39,6 +39,7 @@ class Remote(Section):
         ui.remoteAddressEdit.text = settings.text("remoteAddress")
         self._address = self._known_address()
         ui.remoteTokenEdit.text = self._kept_token()
+        self._served: list[Any] = []  # models that the computer of this address alone has
         ui.remoteCheckBox.checked = settings.flag("remote", False)
         ui.remoteSection.connect("contentsCollapsed(bool)", self.on_collapsed)
         ui.remoteCheckBox.connect("toggled(bool)", self._on_toggled)
@@ -70,6 +71,10 @@ class Remote(Section):
     def wanted(self) -> bool:
         """Whether runs shall be done on the other computer."""
         return bool(self.ui.remoteCheckBox.checked)
+
+    def offered(self) -> list[Any]:
+        """Models that the other computer alone has, where runs shall be done there and its test has told of them."""
+        return self._served if self.wanted() else []
 
     def place(self, what: Callable[[], str]) -> Optional[Place]:
         """Where a run shall be done. Before something is sent to an address, the user is asked.
@@ -143,6 +148,7 @@ class Remote(Section):
         before, self._address = self._address, self._known_address()
         message = ""
         if self._address != before:
+            self._served = []
             kept = self._kept_token()
             if before or kept:  # else it was typed before the address
                 self.ui.remoteTokenEdit.text = kept
@@ -180,7 +186,8 @@ class Remote(Section):
         if run.cancelled:
             text = _("Cancelled.")
         else:
-            text = _check_text(run.check) if run.error is None else sentence(run.error)
+            text = _check_text(run.answer) if run.error is None else sentence(run.error)
+            self._served = self.context.logic.served_models(run.answer) if run.error is None else []
         say(self.ui.remoteMessage, text)
         self.context.refresh()
 
@@ -209,7 +216,7 @@ def helped_here(error: BaseException) -> bool:
 def _check_text(check: Check) -> str:
     lines = [
         _("The other computer can be used. It has LowResSeg {version}; its models: {models}.").format(
-            version=check.lowresseg, models=", ".join(check.models)
+            version=check.lowresseg, models=", ".join(model.name for model in check.models)
         )
     ]
     if check.first_use:

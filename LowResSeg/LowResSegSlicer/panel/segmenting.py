@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from LowResSegLib import kernels
 from LowResSegSlicer.nodes import map_ids, modality_of, run_record
 from LowResSegSlicer.panel import settings, words
+from LowResSegSlicer.panel.expectation import Expectation
 from LowResSegSlicer.panel.model_choice import ModelChoice
 from LowResSegSlicer.panel.remote import helped_here
 from LowResSegSlicer.panel.section import Context, Section, say, sentence
@@ -31,10 +32,10 @@ class Segmenting(Section):
         """Wire the widgets."""
         Section.__init__(self, context)
         self.models = ModelChoice(context, self.ui, self._say)
+        self._expectation = Expectation(context, self.ui.estimateLabel)
         self._began = 0.0
         self._server: Optional[Any] = None  # of the present run; None means this computer
         self._server_failed = False  # whether the last run ended because of it
-        self._measured: set[tuple[str, Optional[int]]] = set()  # models and threads whose measurement was begun
         self._restore_options()
         self.ui.modelCardBrowser.setFixedHeight(180)
         self.ui.inputSection.connect("contentsCollapsed(bool)", self.on_collapsed)
@@ -82,14 +83,15 @@ class Segmenting(Section):
         self.models.refresh()
         entry = self.models.chosen()
         usable = entry is not None and entry.problem is None
-        self._show_estimate(volume, chosen.model if chosen is not None and usable else None)
+        here = usable and entry.described is None
+        self._expectation.show(volume, chosen.model if chosen is not None and here else None, self.options())
         ready = volume is not None and usable and self.context.run is None
         button = self.ui.segmentButton
         self.ui.progressBar.visible = self.runs
         button.text = _("Cancel") if self.runs else _("Segment")
         button.enabled = self.runs or ready
         button.toolTip = self._hint(volume, usable)
-        self.ui.localButton.visible = self._server_failed and ready and self.context.remote.wanted()
+        self.ui.localButton.visible = self._server_failed and ready and here and self.context.remote.wanted()
 
     def scene_closing(self) -> None:
         """End the run: its nodes go away."""
@@ -153,51 +155,6 @@ class Segmenting(Section):
             self.context.chosen.inputVolume = volume
         self.context.refresh()
 
-    # What to expect
-
-    def _show_estimate(self, volume: Optional[Any], model: Optional[str]) -> None:
-        label = self.ui.estimateLabel
-        if volume is None or model is None:
-            say(label, "")
-            return
-        options = self.options()
-        wanted = {name: options[name] for name in ("threads", "passes", "confidence")}
-        text = self.context.logic.estimate_text(volume, model, **wanted)
-        if text and self.context.remote.wanted():
-            say(label, _("Without the other computer it would take {estimate}.").format(estimate=text))
-        elif text:
-            say(label, _("This will take {estimate}.").format(estimate=text))
-        elif (model, options["threads"]) not in self._measured:
-            say(label, "")
-            if self.context.run is None and self.context.entered:
-                self._measure(volume, model, options["threads"])
-
-    def _measure(self, volume: Any, model: str, threads: Optional[int]) -> None:
-        self._measured.add((model, threads))
-        say(self.ui.estimateLabel, _("Measuring how fast this computer is…"))
-
-        def ended(run: Optional[Any]) -> None:
-            self._on_measured(run, model, threads)
-
-        try:
-            self.context.logic.estimate(volume, model, ended, threads)
-        except Exception as error:  # without it, one can segment too
-            self._say_unknown(error)
-
-    def _on_measured(self, run: Optional[Any], model: str, threads: Optional[int]) -> None:
-        if run is not None and run.cancelled:
-            self._measured.discard((model, threads))  # it gave way to something else; to be done at the next refresh
-            if self.context.run is not None:  # else it was another measurement
-                say(self.ui.estimateLabel, "")
-            return
-        say(self.ui.estimateLabel, "")
-        if run is not None and run.error is not None:
-            self._say_unknown(run.error)
-        self.context.refresh()
-
-    def _say_unknown(self, error: BaseException) -> None:
-        say(self.ui.estimateLabel, _("How long it will take is not known: {reason}").format(reason=sentence(error)))
-
     # The run
 
     def _on_segment(self, checked: bool = False) -> None:
@@ -219,7 +176,9 @@ class Segmenting(Section):
 
     def _upload_text(self) -> str:
         chosen, passes = self.context.chosen, self.options()["passes"]
-        size = words.size_text(self.context.logic.upload_bytes(chosen.inputVolume, chosen.model, passes))
+        entry = self.models.chosen()
+        model = chosen.model if entry is None or entry.described is None else entry.described
+        size = words.size_text(self.context.logic.upload_bytes(chosen.inputVolume, model, passes))
         return _("the low-resolution grid of the scan, {size} at most").format(size=size)
 
     def _on_local(self, checked: bool = False) -> None:

@@ -93,10 +93,17 @@ def card_html(entry: Any) -> str:
     rows = [f"<p><b>{html.escape(entry.title)}</b></p>"]
     if entry.structures:
         rows.append(_row(_("Structures"), ", ".join(entry.structures)))
-    rows += [_row(title, str(entry.card[key])) for key, title in titles.items() if entry.card.get(key)]
+    rows += [_row(title, _value_text(entry.card[key])) for key, title in titles.items() if entry.card.get(key)]
     rest = [key for key in entry.card if key not in (*titles, "title", "structures")]
-    rows += [_row(key.replace("_", " ").capitalize(), str(entry.card[key])) for key in rest]
+    rows += [_row(key.replace("_", " ").capitalize(), _value_text(entry.card[key])) for key in rest]
     return "".join(rows)
+
+
+def _value_text(value: Any) -> str:
+    """A value of a card as it is read: of numbers by name, one after the other."""
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_value_text(part)}" for key, part in value.items())
+    return str(value)
 
 
 def _row(title: str, text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from LowResSegLib import pipeline
-from LowResSegLib.confidence import grid_volume, mark, review_below
+from LowResSegLib.confidence import grid_volume, mark, review_limits
 from LowResSegLib.errors import InputError, ModelError, RemoteError
 from LowResSegLib.inference import sample_grids
 from LowResSegLib.jobs import work
@@ -220,8 +220,7 @@ class _Run:
             "remote": self._of_server("volume" if full_volume else "grid", served),
         }
         if seen is not None:
-            record["review_below"] = review_below(described)
-            mark(record["labels"], means, record["review_below"])
+            mark(record["labels"], means, review_limits(described))
         record["seconds"] = self.steps.finish()
         record["peak_memory_mb"] = round(peak_memory_mb(), 1)
         pin = self.session.connection.pin
@@ -293,7 +292,7 @@ class _Run:
 
     def _do(
         self, name: str, model: Described, kind: str, array: np.ndarray, most: int, **more: Any
-    ) -> tuple[bytes, dict[str, Any]]:
+    ) -> tuple[bytearray, dict[str, Any]]:
         """Run a job: the bytes of its result, and the server's run record; `most` is what the result may take."""
         self._tell("sending", 0.0)
         body = compress_body(array, self.encoding)
