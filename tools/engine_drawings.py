@@ -252,7 +252,7 @@ def draw_raster() -> Picture:
 
 # ---- Counting ----
 
-CHUNK_PLANES = 10
+CHUNK_PLANES = 9
 EVERY = 0xFF  # eight voxels are counted here
 
 
@@ -262,15 +262,14 @@ class Vectors:
 
     name: str
     voxels: int
-    two_trits: int  # ADD_TWO_TRITS
-    add_two: int  # ADD_TWO: majority and sum of three
+    two_trits: int  # SUM_3, and two of TRIT_CARRY or TRIT_BORROW
+    add_two: int  # SUM_3, and CARRY or BORROW
 
 
-# Two trits are one sum of three, an XOR of two of them, and u | (x & ones) twice. Where any function of three bits is
-# one instruction, that makes 4, and a sum of three with a majority 2. With gates of two bits u | (x & ones) is 2, a sum
-# of three 2, of which one is that XOR, and a majority 3 more. NEON selects bits: a majority is 1 more.
+# Where any function of three bits is one instruction, each of these is one. With gates of two bits u | (x & plane) is
+# 2, a sum of three 2, and a carry 3 more, as one of the two XORs helps. NEON selects bits: there a carry is 1 more.
 SETS = (
-    Vectors("AVX-512", 512, 4, 2),
+    Vectors("AVX-512", 512, 3, 2),
     Vectors("AVX2", 256, 6, 5),
     Vectors("NEON", 128, 6, 3),
     Vectors("SSE2", 128, 6, 5),
@@ -291,11 +290,13 @@ class Counter:
         self.planes = [0] * CHUNK_PLANES
         self.operations = 0
         self._costs = costs
+        self._turned = 0
 
-    def add(self, entries: Sequence[Planes]) -> None:
-        """Add a list whose length is a multiple of four."""
+    def add(self, entries: Sequence[Planes], down: bool = False) -> None:
+        """Count up, or down, by a list whose length is a multiple of four."""
         assert len(entries) % 4 == 0
         rest = list(entries)
+        self._turned = EVERY if down else 0  # counting down gives borrows: the carries of the inverted planes
         for count, plane in ((4, 3), (8, 4)):
             if len(rest) & count:
                 self._ripple(plane, self._carry(rest[:count], plane - 1))
@@ -303,10 +304,6 @@ class Counter:
         while rest:
             self._ripple(5, self._carry(rest[:16], 4))
             rest = rest[16:]
-
-    def invert(self) -> None:
-        """Turn n into -n - 1."""
-        self.planes = [plane ^ EVERY for plane in self.planes]
 
     def _carry(self, entries: Sequence[Planes], plane: int) -> int:
         """Add 4, 8 or 16 trits; the carry that leaves `plane`."""
@@ -318,20 +315,22 @@ class Counter:
         return self._add_two(plane, first, self._add_two(1, *self._two_trits(entries[2], entries[3])))
 
     def _two_trits(self, first: Planes, second: Planes) -> tuple[int, int]:
-        before = self.planes[0]
-        self.planes[0] = before ^ first[1] ^ second[1]
+        before = self.planes[0] ^ self._turned
+        self.planes[0] ^= first[1] ^ second[1]
         self.operations += self._costs.two_trits
         return first[0] | first[1] & before, second[0] | second[1] & (before ^ first[1])
 
     def _add_two(self, plane: int, first: int, second: int) -> int:
-        before = self.planes[plane]
-        self.planes[plane] = before ^ first ^ second
+        before = self.planes[plane] ^ self._turned
+        self.planes[plane] ^= first ^ second
         self.operations += self._costs.add_two
         return before & first | (before ^ first) & second
 
     def _ripple(self, plane: int, carry: int) -> None:
         for k in range(plane, CHUNK_PLANES):
-            self.planes[k], carry = self.planes[k] ^ carry, self.planes[k] & carry
+            before = self.planes[k] ^ self._turned
+            self.planes[k] ^= carry
+            carry &= before
             self.operations += 2 if k < CHUNK_PLANES - 1 else 1
 
 
@@ -341,7 +340,10 @@ def sixteen(costs: Vectors) -> int:
     counter = Counter(costs)
     counter.add([planes_of(row) for row in trits])
     assert numbers_of(counter.planes) == [sum(column) + 16 for column in zip(*trits)]
-    return counter.operations
+    operations = counter.operations
+    counter.add([planes_of(row) for row in trits], down=True)
+    assert numbers_of(counter.planes) == [0] * 8 and counter.operations == 2 * operations
+    return operations
 
 
 def draw_counter() -> Picture:
@@ -359,7 +361,7 @@ def draw_counter() -> Picture:
             picture.text(middle, top + 18, "2 trits" if plane == 0 else "add two", "middle", 11)
             if plane == 4:
                 picture.arrow(middle, top, middle, top - 22)
-                picture.text(middle + 10, top - 10, "a carry of weight 32: planes 5 to 9 take it in turn")
+                picture.text(middle + 10, top - 10, "a carry of weight 32: planes 5 to 8 take it in turn")
             elif plane:
                 goal = left + (k // 2 + 0.5) * 2 * each + (-12 if k % 2 == 0 else 12)
                 picture.arrow(middle, top, goal, tops[plane + 1] + 30)
@@ -384,7 +386,7 @@ def draw_counter() -> Picture:
 
 # ---- Lists instead of weights ----
 
-TABLE_ENTRIES = 255
+TABLE_ENTRIES = 324
 
 
 def channels_of_chunk(incoming: int, taps: int) -> int:
@@ -393,49 +395,71 @@ def channels_of_chunk(incoming: int, taps: int) -> int:
     return -(-incoming // chunks)
 
 
+def pair_lists(pair: Sequence[Sequence[int]]) -> dict[str, list[list[int]]]:
+    """Table entries of the lists of two outputs, of each those that count up and those that count down."""
+    lists: dict[str, list[list[int]]] = {name: [[], []] for name in ("opposite", "same", "first alone", "second alone")}
+    for n, (first, second) in enumerate(zip(*pair)):
+        if first and second:
+            lists["same" if first == second else "opposite"][first < 0].append(n)
+        elif first or second:
+            lists["first alone" if first else "second alone"][first + second < 0].append(n)
+    for k, weights in enumerate(pair):
+        sign = 1 - 2 * k  # what is opposite is subtracted for the second output
+        counted = [0] * len(weights)
+        for name, factor in (("opposite", sign), ("same", 1), (("first alone", "second alone")[k], 1)):
+            for n in lists[name][0]:
+                counted[n] += factor
+            for n in lists[name][1]:
+                counted[n] -= factor
+        assert counted == list(weights)
+    return lists
+
+
 def draw_lists() -> Picture:
-    """A few rows of weights, and the lists that are made of them."""
-    neighbours, outputs = 12, 3
-    cycle = (0, 1, -1, 0, 0, 1, 0, -1, 0, 1, 0)
-    weights = [[cycle[(5 * k + 7 * n + k * n) % len(cycle)] for n in range(neighbours)] for k in range(outputs)]
+    """The weights of two outputs, and the lists that are made of them."""
+    pair = (
+        (1, -1, 0, 1, 1, 0, -1, 1, 0, -1, 1, 0, -1, 1, 1, 0),
+        (1, -1, 1, 0, -1, -1, 1, 1, 0, -1, 0, 0, -1, 0, -1, 1),
+    )
+    neighbours = len(pair[0])
     picture, left, wide = Picture("lists", 760, 356), 120, 34
-    picture.title(26, "Weights of three outputs for the twelve neighbours of a chunk")
+    picture.title(26, "Weights of two outputs for the sixteen neighbours of a chunk")
     picture.text(left - 12, 54, "table entry", "end", colour=GREY)
-    picture.numbers(left, 38, range(neighbours + 1), wide, GREY)
-    for k, row in enumerate(weights):
+    picture.numbers(left, 38, range(neighbours), wide, GREY)
+    for k, row in enumerate(pair):
         picture.text(left - 12, 62 + k * 26 + 15.5, f"output {k}", "end")
         picture.trits(left, 62 + k * 26, row, wide)
-        picture.box(left + neighbours * wide, 62 + k * 26, wide, TALL, "#ffffff")
-    picture.text(left + (neighbours + 1) * wide + 10, 77.5, f"entry {neighbours}: u = x = 0,")
-    picture.text(left + (neighbours + 1) * wide + 10, 95.5, "t + 1 = 0, adds nothing")
-    picture.title(176, "The lists: no entry for a zero")
-    total, entries = 0, 0
-    for k, row in enumerate(weights):
-        y = 190 + k * 26
-        picture.text(left - 12, y + 15.5, f"output {k}", "end")
-        x = float(left)
-        for sign in (-1, 1):
-            found = [n for n, weight in enumerate(row) if weight == sign]
-            total += len(found)
-            found += [neighbours] * (-len(found) % 4)
-            entries += len(found)
+    picture.title(146, "The lists: what both have is counted once, zeros not at all")
+    lists, counted = pair_lists(pair), 0
+    notes = {
+        "opposite": "o: of output 0; opposite of output 1",
+        "same": "s: both outputs",
+        "first alone": "s + o, and these: output 0",
+        "second alone": "s - o, and these: output 1",
+    }
+    for k, (name, signs) in enumerate(lists.items()):
+        y, x = 160 + k * 26, float(left)
+        picture.text(left - 12, y + 15.5, name, "end")
+        for found, sign in zip(signs, (1, -1)):
             for n in found:
-                picture.box(x, y, wide, TALL, FILLS[sign] if n < neighbours else "#ffffff")
+                picture.box(x, y, wide, TALL, FILLS[sign])
                 picture.text(x + wide / 2, y + 15.5, str(n), "middle", mono=True)
                 x += wide
+                counted += 1
             x += 14
-    nonzero = f"{total} nonzero weights of {outputs * neighbours}"
-    picture.text(left, 190 + 3 * 26 + 16, f"{nonzero}; with the padding to whole fours, {entries} trits are added")
-    incoming, taps = 16, 27
+        picture.text(left + 8.6 * wide, y + 15.5, notes[name])
+    total = sum(weight != 0 for row in pair for weight in row)
+    picture.text(left, 282, f"{counted} trits are counted for {total} nonzero weights of {2 * neighbours}.")
+    incoming, taps = 32, 27
     each = channels_of_chunk(incoming, taps)
     sizes = [f"{2 * (each * taps + 1) * costs.voxels / 8 / 1024:.0f} KiB with {costs.name}" for costs in SETS[:3]]
-    chunks = f"{-(-incoming // each)} chunks of {each} channels, so {each * taps} neighbours each."
+    chunks = f"{-(-incoming // each)} chunks of at most {each} channels, so {each * taps} neighbours each."
     note = (f"{incoming} channels and a kernel of 3 x 3 x 3: {chunks}", f"The table of a chunk: {', '.join(sizes)}.")
     picture.lines(322, note)
-    picture.box(left + 9.3 * wide, 196, 14, 14, FILLS[-1])
-    picture.text(left + 9.3 * wide + 22, 208, "weight -1: before the counter is inverted")
-    picture.box(left + 9.3 * wide, 222, 14, 14, FILLS[1])
-    picture.text(left + 9.3 * wide + 22, 234, "weight +1: after it")
+    picture.box(left + 12.2 * wide, 268, 14, 14, FILLS[1])
+    picture.text(left + 12.2 * wide + 20, 280, "count up")
+    picture.box(left + 15.2 * wide, 268, 14, 14, FILLS[-1])
+    picture.text(left + 15.2 * wide + 20, 280, "down")
     return picture
 
 
@@ -451,8 +475,7 @@ class WorkedSum:
     """Eight voxels, each with eight neighbours, of one output."""
 
     neighbours: list[list[int]]  # [neighbour][voxel]
-    minus: list[int]  # planes of the counter after each step
-    inverted: list[int]
+    plus: list[int]  # planes of the counter after each step
     total: list[int]
     numbers: list[int]
     move: int
@@ -468,21 +491,19 @@ def worked_sum() -> WorkedSum:
         found = [planes_of(row) for row, weight in zip(neighbours, WEIGHTS) if weight == sign]
         lists[sign] = found + [(0, 0)] * (-len(found) % 4)
     counter = Counter()
-    counter.add(lists[-1])
-    minus = counter.planes[:]
-    counter.invert()
-    inverted = counter.planes[:]
     counter.add(lists[1])
+    plus = counter.planes[:]
+    counter.add(lists[-1], down=True)
     plus_count, minus_count = WEIGHTS.count(1), WEIGHTS.count(-1)
-    move = plus_count - minus_count - 1
+    move = plus_count - minus_count
     sums = [sum(w * row[n] for w, row in zip(WEIGHTS, neighbours)) for n in range(8)]
     assert numbers_of(counter.planes) == [value + move for value in sums]
-    least = min(-2 * minus_count - 1, LOWER + move)
+    least = min(-2 * minus_count, LOWER + move)
     most = max(2 * plus_count, UPPER + move)
     planes = 2
     while least < -(1 << planes - 1) or most > (1 << planes - 1) - 1:
         planes += 1
-    return WorkedSum(neighbours, minus, inverted, counter.planes[:], numbers_of(counter.planes), move, planes)
+    return WorkedSum(neighbours, plus, counter.planes[:], numbers_of(counter.planes), move, planes)
 
 
 def carries(total: Sequence[int], threshold: int, planes: int) -> list[int]:
@@ -522,34 +543,33 @@ def draw_sum() -> Picture:
             picture.box(lefts[0], y, block, TALL, "#ffffff", fade=0.75)
     shown, digits = example.planes, [f"{1 << k}" for k in range(example.planes)]
     digits[-1] = f"-{digits[-1]}"
-    stack(lefts[1], 70, "2. Count those of -1", example.minus[:shown], digits)
-    stack(lefts[2], 70, "3. Invert every plane", example.inverted[:shown], digits)
-    stack(lefts[3], 70, "4. Count those of +1", example.total[:shown], digits)
+    stack(lefts[1], 70, "2. Count up those of +1", example.plus[:shown], digits)
+    stack(lefts[2], 70, "3. Count down those of -1", example.total[:shown], digits)
     y = 70 + shown * TALL
-    picture.numbers(lefts[1], y, numbers_of(example.minus), wide)
-    picture.numbers(lefts[2], y, numbers_of(example.inverted), wide)
-    picture.numbers(lefts[3], y, example.numbers, wide)
+    picture.numbers(lefts[1], y, numbers_of(example.plus), wide)
+    picture.numbers(lefts[2], y, example.numbers, wide)
     sums = [value - example.move for value in example.numbers]
-    picture.numbers(lefts[3], y + 26, sums, wide)
-    counts = f"{WEIGHTS.count(1)} - {WEIGHTS.count(-1)} - 1 = {example.move}"
-    picture.text(lefts[3] - 8, y + 41.5, f"The counter holds {counts} more than the sum of weights times trits:", "end")
+    picture.numbers(lefts[2], y + 26, sums, wide)
+    counts = f"{WEIGHTS.count(1)} - {WEIGHTS.count(-1)} = {example.move}"
+    picture.text(lefts[2] + block + 12, y + 15.5, f"in the counter: {counts} more")
+    picture.text(lefts[2] + block + 12, y + 41.5, "than weights times trits")
 
     upper, lower = UPPER + example.move, LOWER + example.move
     above, below = carries(example.total, upper, shown), carries(example.total, lower, shown)
     names = [f"carry {k}" for k in range(shown)]
-    stack(lefts[0], 310, f"5. At least {upper} = {UPPER} + {example.move}?", above, names)
-    stack(lefts[1], 310, f"6. At least {lower} = {LOWER} + {example.move}?", below, names)
+    stack(lefts[0], 310, f"4. At least {upper} = {UPPER} + {example.move}?", above, names)
+    stack(lefts[1], 310, f"5. At least {lower} = {LOWER} + {example.move}?", below, names)
     u, x = above[-1], below[-1] & ~above[-1]
     wanted = [1 if value >= UPPER else -1 if value < LOWER else 0 for value in sums]
     assert trits_of((u, x), 8) == wanted
-    picture.text(lefts[2] - 30, 298, "7. The next layer's planes", bold=True)
+    picture.text(lefts[2] - 30, 298, "6. The next layer's planes", bold=True)
     picture.text(lefts[2] - 6, 325.5, "u", "end", 11, GREY)
     picture.bits(lefts[2], 310, u, 8, wide)
     picture.text(lefts[2] - 6, 347.5, "x", "end", 11, GREY)
     picture.bits(lefts[2], 332, x, 8, wide)
     picture.trits(lefts[2], 362, wanted, wide)
-    picture.text(lefts[2] + block + 12, 325.5, "the last carry of 5")
-    picture.text(lefts[2] + block + 12, 347.5, "the last carry of 6, where not u")
+    picture.text(lefts[2] + block + 12, 325.5, "the last carry of 4")
+    picture.text(lefts[2] + block + 12, 347.5, "the last carry of 5, where not u")
     picture.text(lefts[2] + block + 12, 377.5, f"+1 from {UPPER} on, -1 below {LOWER}")
     note = (
         "Columns are voxels. A row of bits is one vector, and one operation works on all of it.",

@@ -14,10 +14,13 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define LRS_MAX_REACH 2      /* of a kernel: half of an edge of 5 */
-#define LRS_TABLE_ENTRIES 255 /* neighbours that a chunk of a convolution has at most: sums of it fit 10 planes */
-#define LRS_CHUNK_PLANES 10
+#define LRS_TABLE_ENTRIES 324 /* neighbours that a chunk of a convolution has at most */
+#define LRS_MOST_OF_SIGN 127  /* weights +1, and -1, that an output has in a chunk at most: sums fit ... */
+#define LRS_CHUNK_PLANES 9    /* ... so many planes, from -254 to 254 */
+#define LRS_PAIRING 32        /* outputs among which those are found that are counted in pairs */
 #define LRS_ENTRY_SCALE 16 /* places are bytes in a table of 64-bit words; wider vectors multiply them */
 #define LRS_BLOCK 32 /* voxels that are worked on together where values are no bits */
 
@@ -52,19 +55,26 @@ typedef struct lrs_chunk {
   int32_t first_row, row_count;
 } lrs_chunk;
 
-/* The trits that one output adds of one chunk: first those of weight -1, then those of +1, each padded to a multiple
- * of four with an entry that adds nothing. */
-typedef struct lrs_list {
-  uint32_t first;       /* in `entries` */
-  uint16_t minus, plus; /* in fours */
-} lrs_list;
+/* What a list of a pair is for: trits with which both outputs do the same, those with which they do opposite things,
+ * and those that only the first output, only the second one has. */
+enum { LRS_OPPOSITE, LRS_SAME, LRS_FIRST_ALONE, LRS_SECOND_ALONE, LRS_LISTS_OF_PAIR };
+
+/* The trits of one chunk that two outputs count. Its lists follow each other in the order above, of each first the
+ * trits of weight +1 (for LRS_OPPOSITE: of the first output), then those of -1, each padded to a multiple of four with
+ * an entry that adds nothing. */
+typedef struct lrs_pair {
+  uint32_t first;    /* in `entries` */
+  int32_t output[2]; /* the second is -1 where an output is alone */
+  uint8_t plus[LRS_LISTS_OF_PAIR], minus[LRS_LISTS_OF_PAIR]; /* in fours */
+} lrs_pair;
 
 /* A ternary layer's weights as the kernels run along them. */
 typedef struct lrs_lists {
   lrs_tap_row *rows;
   lrs_chunk *chunks;
   int32_t chunk_count;
-  lrs_list *lists;   /* [chunk][output] */
+  lrs_pair *pairs;   /* [chunk][pair]; of LRS_PAIRING outputs each, then of the rest */
+  int32_t pair_count; /* of a chunk */
   uint16_t *entries; /* places in the table of a chunk, times LRS_ENTRY_SCALE */
   uint64_t *limits;  /* [output][upper, lower][plane]: all bits of a word are the inverted bit of the threshold */
   int32_t planes;    /* of a sum, in two's complement */
@@ -78,10 +88,27 @@ typedef struct lrs_convolution {
   lrs_tensor output;
 } lrs_convolution;
 
+/* Asks for a cache line that is needed soon; the address may lie anywhere. */
+#if defined(__GNUC__)
+#define LRS_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define LRS_PREFETCH(address) ((void)(address))
+#endif
+
+/* For functions that are fast only as a part of their caller, where arguments are constants. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define LRS_INLINED __forceinline
+#elif defined(__GNUC__)
+#define LRS_INLINED inline __attribute__((always_inline))
+#else
+#define LRS_INLINED inline
+#endif
+
 /* What an instruction set does. */
 typedef struct lrs_kernels {
   int32_t vector; /* bytes */
-  /* Outputs first_channel to end_channel - 1 of vectors first to end - 1. */
+  /* Outputs first_channel to end_channel - 1 of vectors first to end - 1; first_channel is a multiple of LRS_PAIRING, and
+   * end_channel one too, or the number of outputs. */
   void (*convolve)(const lrs_convolution *convolution, int64_t first, int64_t end, int32_t first_channel,
                    int32_t end_channel, void *scratch);
   /* Of LRS_BLOCK voxels: sums of products of intensities and weights. Two taps stand side by side, for each voxel and
@@ -94,6 +121,13 @@ typedef struct lrs_kernels {
   /* Of LRS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */
   void (*logits)(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset, int16_t *logits);
 } lrs_kernels;
+
+/* Two numbers as one, the first one in the lower half. */
+static inline int32_t lrs_two_numbers(const int16_t *numbers) {
+  int32_t both;
+  memcpy(&both, numbers, sizeof both);
+  return both;
+}
 
 /* NULL where it is not compiled in. */
 const lrs_kernels *lrs_kernels_word(void);

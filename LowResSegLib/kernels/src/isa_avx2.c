@@ -19,7 +19,10 @@
 #define SHIFT_RIGHT(v, n) _mm256_srli_epi64(v, n)
 #define MAJORITY(a, b, c) OR(AND(a, b), AND(XOR(a, b), c))
 #define SUM_3(a, b, c) XOR(XOR(a, b), c)
-#define TRIT_CARRY(u, x, ones) OR(u, AND(x, ones))
+#define CARRY(a, b, before, after) MAJORITY(a, b, before)
+#define BORROW(a, b, before, after) OR(AND(a, b), AND_NOT(XOR(a, b), before))
+#define TRIT_CARRY(u, x, plane) OR(u, AND(x, plane))
+#define TRIT_BORROW(u, x, plane) OR(u, AND_NOT(x, plane))
 
 static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
@@ -27,8 +30,7 @@ static void first_block(const int16_t *intensities, size_t stride, const int16_t
   for (int i = 0; i < LRS_BLOCK / 8; i++) sum[i] = _mm256_setzero_si256();
   for (int32_t pair = 0; pair < pairs; pair++) {
     const int16_t *row = intensities + (size_t)pair * stride;
-    const __m256i weight =
-        _mm256_unpacklo_epi16(_mm256_set1_epi16(weights[2 * pair]), _mm256_set1_epi16(weights[2 * pair + 1]));
+    const __m256i weight = _mm256_set1_epi32(lrs_two_numbers(weights + 2 * pair));
     for (int i = 0; i < LRS_BLOCK / 8; i++) {
       sum[i] = _mm256_add_epi32(sum[i], _mm256_madd_epi16(LOAD(row + 16 * i), weight));
     }

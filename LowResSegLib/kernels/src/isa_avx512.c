@@ -19,15 +19,22 @@
 #define SHIFT_RIGHT(v, n) _mm512_srli_epi64(v, n)
 #define MAJORITY(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0xe8)
 #define SUM_3(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
-#define TRIT_CARRY(u, x, ones) _mm512_ternarylogic_epi64(u, x, ones, 0xf8)
+#define CARRY(a, b, before, after) _mm512_ternarylogic_epi64(a, b, after, 0xd4)
+#define BORROW(a, b, before, after) _mm512_ternarylogic_epi64(a, b, after, 0xe8)
+#define TRIT_CARRY(u, x, plane) _mm512_ternarylogic_epi64(x, plane, u, 0xea)
+#define TRIT_BORROW(u, x, plane) _mm512_ternarylogic_epi64(x, plane, u, 0xba)
+
+/* GCC loads a vector again where it is needed twice, and loads are what this waits for. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define HOLD(v) __asm__("" : "+v"(v))
+#endif
 
 static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   __m512i left = _mm512_setzero_si512(), right = left;
   for (int32_t pair = 0; pair < pairs; pair++) {
     const int16_t *row = intensities + (size_t)pair * stride;
-    const __m512i weight =
-        _mm512_unpacklo_epi16(_mm512_set1_epi16(weights[2 * pair]), _mm512_set1_epi16(weights[2 * pair + 1]));
+    const __m512i weight = _mm512_set1_epi32(lrs_two_numbers(weights + 2 * pair));
     left = _mm512_add_epi32(left, _mm512_madd_epi16(LOAD(row), weight));
     right = _mm512_add_epi32(right, _mm512_madd_epi16(LOAD(row + 32), weight));
   }

@@ -19,7 +19,10 @@
 #define SHIFT_RIGHT(v, n) vshrq_n_u64(v, n)
 #define MAJORITY(a, b, c) vbslq_u64(XOR(a, b), c, a)
 #define SUM_3(a, b, c) XOR(XOR(a, b), c)
-#define TRIT_CARRY(u, x, ones) OR(u, AND(x, ones))
+#define CARRY(a, b, before, after) vbslq_u64(XOR(a, b), before, a)
+#define BORROW(a, b, before, after) vbslq_u64(XOR(a, b), after, a)
+#define TRIT_CARRY(u, x, plane) OR(u, AND(x, plane))
+#define TRIT_BORROW(u, x, plane) OR(u, AND_NOT(x, plane))
 
 /* Bit n: whether number n of four is all ones. */
 static inline uint32_t mask_of(uint32x4_t truths) {

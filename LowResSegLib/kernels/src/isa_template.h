@@ -8,176 +8,229 @@
  *   SHIFT_LEFT(v, n), SHIFT_RIGHT(v, n)   of each 64-bit word by a constant
  *   MAJORITY(a, b, c)        where at least two of three are set
  *   SUM_3(a, b, c)           where one or three of three are set
- *   TRIT_CARRY(u, x, ones)   u | (x & ones)
+ *   CARRY(a, b, before, after)    MAJORITY(a, b, before), and
+ *   BORROW(a, b, before, after)   MAJORITY(a, b, ~before), where after = SUM_3(a, b, before) is there as well
+ *   TRIT_CARRY(u, x, plane)  u | (x & plane)
+ *   TRIT_BORROW(u, x, plane) u | (x & ~plane)
  *
- * and `first_block`, `expand_block` and `logits_block`, which need numbers instead of bits.
+ * and `first_block`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
+ *
+ *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
- * Harley-Seal counter, carries of one plane are collected and added to the next one two at a time. Where any function of
- * three bits is one instruction, a trit costs 2 operations for plane 0, then 1, 1/2, 1/4, 1/8, and 9/16 for the carry
- * beyond (4.4); with gates of two inputs 8.25.
+ * Harley-Seal counter, carries of one plane are collected and added to the next one two at a time. A counter goes up
+ * for weights +1, and down for weights -1 with borrows in the place of carries, which costs the same.
  */
 #include "bitplane.h"
 
+#ifndef HOLD
+#define HOLD(v) ((void)0)
+#endif
+
+enum { UP = 1, DOWN = 0, TOP = LRS_CHUNK_PLANES - 1 };
+
+typedef struct counter {
+  VECTOR plane[LRS_CHUNK_PLANES];
+} counter;
+
 /* One plane of a counter takes two carries of its own weight, and gives one of twice the weight. */
-#define ADD_TWO(plane, first, second, carry) \
-  do {                                       \
-    const VECTOR a_ = (first), b_ = (second); \
-    (carry) = MAJORITY(plane, a_, b_);       \
-    (plane) = SUM_3(plane, a_, b_);          \
-  } while (0)
+static LRS_INLINED VECTOR add_two(VECTOR *plane, VECTOR first, VECTOR second, int up) {
+  const VECTOR before = *plane, after = SUM_3(before, first, second);
+  (void)before; /* CARRY needs one of the two */
+  *plane = after;
+  return up ? CARRY(first, second, before, after) : BORROW(first, second, before, after);
+}
 
-/* One plane takes one carry and gives one. */
-#define ADD_ONE(plane, carry)              \
-  do {                                     \
-    const VECTOR before_ = (plane);        \
-    (plane) = XOR(before_, carry);         \
-    (carry) = AND(before_, carry);         \
-  } while (0)
+/* For each plane of a counter. No loop, in which compilers would keep planes in memory. */
+#define EACH_PLANE(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8)
 
-#define ENTRY(place) (table + (size_t)(place) * (2 * VECTOR_BYTES / LRS_ENTRY_SCALE))
+static LRS_INLINED VECTOR add_one(VECTOR *plane, VECTOR carry, int up) {
+  *plane = XOR(*plane, carry);
+  return up ? AND_NOT(carry, *plane) : AND(carry, *plane);
+}
 
-/* Two trits go to plane 0. t + 1 = 2 u + x: x is added, and u leaves together with x's carry, as they are never both
- * set. Plane 0 takes both x in one operation, since it is what the next trits have to wait for. */
-#define ADD_TWO_TRITS(list, first_carry, second_carry)                                                    \
-  do {                                                                                                    \
-    const uint8_t *first_ = ENTRY((list)[0]), *second_ = ENTRY((list)[1]);                                \
-    const VECTOR x0_ = LOAD(first_ + VECTOR_BYTES), x1_ = LOAD(second_ + VECTOR_BYTES), before_ = p0;     \
-    p0 = SUM_3(before_, x0_, x1_);                                                                        \
-    (first_carry) = TRIT_CARRY(LOAD(first_), x0_, before_);                                               \
-    (second_carry) = TRIT_CARRY(LOAD(second_), x1_, XOR(before_, x0_));                                   \
-  } while (0)
+/* The planes from one on take a carry; `from` is at least 3. */
+static LRS_INLINED void add_carry(counter *sum, int from, VECTOR carry, int up) {
+  if (from <= 3) carry = add_one(&sum->plane[3], carry, up);
+  if (from <= 4) carry = add_one(&sum->plane[4], carry, up);
+  if (from <= 5) carry = add_one(&sum->plane[5], carry, up);
+  if (from <= 6) carry = add_one(&sum->plane[6], carry, up);
+  carry = add_one(&sum->plane[7], carry, up);
+  sum->plane[8] = XOR(sum->plane[8], carry);
+}
 
-/* Four trits go to planes 0 to 2; the carry has weight 8. */
-#define ADD_FOUR_TRITS(list, carry)                 \
-  do {                                              \
-    VECTOR t0_, t1_, d0_, d1_;                      \
-    ADD_TWO_TRITS(list, t0_, t1_);                  \
-    ADD_TWO(p1, t0_, t1_, d0_);                     \
-    ADD_TWO_TRITS((list) + 2, t0_, t1_);            \
-    ADD_TWO(p1, t0_, t1_, d1_);                     \
-    ADD_TWO(p2, d0_, d1_, carry);                   \
-  } while (0)
+/* Two trits go to plane 0, and a carry of their digits 1, and of their digits 2, to plane 1. t + 1 = 2 u + x: x is
+ * added, and u leaves together with x's carry, as they are never both set. Plane 0 takes both x in one operation, since
+ * it is what the next trits have to wait for; what it was in between is known where the second x is set: not what it is
+ * now. */
+static LRS_INLINED VECTOR add_two_trits(counter *sum, const uint8_t *first, const uint8_t *second, int up) {
+  const VECTOR before = sum->plane[0];
+  VECTOR x0 = LOAD(first + VECTOR_BYTES), x1 = LOAD(second + VECTOR_BYTES);
+  HOLD(x0);
+  HOLD(x1);
+  const VECTOR u0 = LOAD(first), carry = up ? TRIT_CARRY(u0, x0, before) : TRIT_BORROW(u0, x0, before);
+  const VECTOR after = SUM_3(before, x0, x1), u1 = LOAD(second);
+  sum->plane[0] = after;
+  return add_two(&sum->plane[1], carry, up ? TRIT_BORROW(u1, x1, after) : TRIT_CARRY(u1, x1, after), up);
+}
 
-#define ADD_8_TRITS(list, carry)         \
-  do {                                   \
-    VECTOR e0_, e1_;                     \
-    ADD_FOUR_TRITS(list, e0_);           \
-    ADD_FOUR_TRITS((list) + 4, e1_);     \
-    ADD_TWO(p3, e0_, e1_, carry);        \
-  } while (0)
+/* Four trits go to planes 0 to 2; the carry has weight 8. Their entries are read as one word: loads of entries would
+ * stand in the way of loads of vectors. */
+static LRS_INLINED VECTOR add_4_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+  const size_t scale = 2 * VECTOR_BYTES / LRS_ENTRY_SCALE;
+  uint64_t entries;
+  memcpy(&entries, list, sizeof entries);
+  const uint32_t low = (uint32_t)entries, high = (uint32_t)(entries >> 32);
+  const VECTOR first = add_two_trits(sum, table + (low & 0xffff) * scale, table + (low >> 16) * scale, up);
+  const VECTOR second = add_two_trits(sum, table + (high & 0xffff) * scale, table + (high >> 16) * scale, up);
+  return add_two(&sum->plane[2], first, second, up);
+}
 
-#define ADD_16_TRITS(list, carry)        \
-  do {                                   \
-    VECTOR f0_, f1_;                     \
-    ADD_8_TRITS(list, f0_);              \
-    ADD_8_TRITS((list) + 8, f1_);        \
-    ADD_TWO(p4, f0_, f1_, carry);        \
-  } while (0)
+static LRS_INLINED VECTOR add_8_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+  const VECTOR first = add_4_trits(sum, table, list, up), second = add_4_trits(sum, table, list + 4, up);
+  return add_two(&sum->plane[3], first, second, up);
+}
 
-/* Adds `fours` times four trits to the planes p0 to p9. */
-#define ADD_LIST(list, fours)                             \
-  do {                                                    \
-    uint32_t left_ = (fours);                             \
-    VECTOR carry_;                                        \
-    if (left_ & 1) {                                      \
-      ADD_FOUR_TRITS(list, carry_);                       \
-      (list) += 4;                                        \
-      ADD_ONE(p3, carry_);                                \
-      ADD_ONE(p4, carry_);                                \
-      ADD_ONE(p5, carry_);                                \
-      ADD_ONE(p6, carry_);                                \
-      ADD_ONE(p7, carry_);                                \
-      ADD_ONE(p8, carry_);                                \
-      p9 = XOR(p9, carry_);                               \
-    }                                                     \
-    if (left_ & 2) {                                      \
-      ADD_8_TRITS(list, carry_);                          \
-      (list) += 8;                                        \
-      ADD_ONE(p4, carry_);                                \
-      ADD_ONE(p5, carry_);                                \
-      ADD_ONE(p6, carry_);                                \
-      ADD_ONE(p7, carry_);                                \
-      ADD_ONE(p8, carry_);                                \
-      p9 = XOR(p9, carry_);                               \
-    }                                                     \
-    for (left_ >>= 2; left_; left_--) {                   \
-      ADD_16_TRITS(list, carry_);                         \
-      (list) += 16;                                       \
-      ADD_ONE(p5, carry_);                                \
-      ADD_ONE(p6, carry_);                                \
-      ADD_ONE(p7, carry_);                                \
-      ADD_ONE(p8, carry_);                                \
-      p9 = XOR(p9, carry_);                               \
-    }                                                     \
-  } while (0)
+static LRS_INLINED VECTOR add_16_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+  const VECTOR first = add_8_trits(sum, table, list, up), second = add_8_trits(sum, table, list + 8, up);
+  return add_two(&sum->plane[4], first, second, up);
+}
+
+/* Counts `fours` times four trits; returns the end of the list. */
+static LRS_INLINED const uint16_t *count(counter *sum, const uint8_t *table, const uint16_t *list, uint32_t fours,
+                                         int up) {
+  if (fours & 1) {
+    add_carry(sum, 3, add_4_trits(sum, table, list, up), up);
+    list += 4;
+  }
+  if (fours & 2) {
+    add_carry(sum, 4, add_8_trits(sum, table, list, up), up);
+    list += 8;
+  }
+  for (fours >>= 2; fours; fours--) {
+    add_carry(sum, 5, add_16_trits(sum, table, list, up), up);
+    list += 16;
+  }
+  return list;
+}
 
 /* The trits of voxels at dx from those of a vector; `at` is the byte where these begin. A shift within 64-bit words
  * lacks the bits that come from the next word; the same shift of what lies one byte further has them. */
-static inline VECTOR moved(const uint8_t *at, int32_t dx) {
+static LRS_INLINED VECTOR moved(const uint8_t *at, int32_t dx) {
+  VECTOR here = LOAD(at), beside = LOAD(dx < 0 ? at - 1 : at + 1);
   switch (dx) {
-    case -2: return OR(SHIFT_LEFT(LOAD(at), 2), SHIFT_RIGHT(LOAD(at - 1), 6));
-    case -1: return OR(SHIFT_LEFT(LOAD(at), 1), SHIFT_RIGHT(LOAD(at - 1), 7));
-    case 1: return OR(SHIFT_RIGHT(LOAD(at), 1), SHIFT_LEFT(LOAD(at + 1), 7));
-    case 2: return OR(SHIFT_RIGHT(LOAD(at), 2), SHIFT_LEFT(LOAD(at + 1), 6));
-    default: return LOAD(at);
+    case -2: return OR(SHIFT_LEFT(here, 2), SHIFT_RIGHT(beside, 6));
+    case -1: return OR(SHIFT_LEFT(here, 1), SHIFT_RIGHT(beside, 7));
+    case 1: return OR(SHIFT_RIGHT(here, 1), SHIFT_LEFT(beside, 7));
+    case 2: return OR(SHIFT_RIGHT(here, 2), SHIFT_LEFT(beside, 6));
+    default: return here;
   }
+}
+
+static LRS_INLINED void put(uint8_t *table, VECTOR u, VECTOR x) {
+  STORE(table, u);
+  STORE(table + VECTOR_BYTES, x);
 }
 
 /* Copies the trits of all neighbours in a chunk, u and x in turn, so that lists can add them in any order. */
 static void fill_table(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position, uint8_t *table) {
   const lrs_raster *raster = convolution->raster;
   VECTOR within[2 * LRS_MAX_REACH + 1];
+  enum { LEFT = LRS_MAX_REACH - 1, RIGHT = LRS_MAX_REACH + 1 };
   for (int32_t dx = -LRS_MAX_REACH; dx <= LRS_MAX_REACH; dx++) {
     const uint8_t *mask = raster->within[dx + LRS_MAX_REACH];
     within[dx + LRS_MAX_REACH] = mask ? LOAD(mask + position) : EVERY(0);
   }
-  for (int32_t i = 0; i < chunk->row_count; i++) {
-    const lrs_tap_row *row = &convolution->lists->rows[chunk->first_row + i];
-    const int64_t place = position + ((int64_t)row->dz * raster->rows + row->dy) * raster->pitch;
-    const uint8_t *u = convolution->u[row->source] + place, *x = convolution->x[row->source] + place;
+  const lrs_tap_row *row = convolution->lists->rows + chunk->first_row, *end = row + chunk->row_count;
+  const uint8_t *const *u_planes = convolution->u, *const *x_planes = convolution->x;
+  const int64_t rows = raster->rows, pitch = raster->pitch;
+  for (; row < end; row++) {
+    const int64_t place = position + (row->dz * rows + row->dy) * pitch;
+    const uint8_t *u = u_planes[row->source] + place, *x = x_planes[row->source] + place;
+    LRS_PREFETCH(u + 2 * VECTOR_BYTES); /* of the next vector */
+    LRS_PREFETCH(x + 2 * VECTOR_BYTES);
+    if (row->first_dx == -1 && row->last_dx == 1) { /* most kernels: each vector is loaded once */
+      VECTOR u0 = LOAD(u), x0 = LOAD(x);
+      HOLD(u0);
+      HOLD(x0);
+      const VECTOR u_left = OR(SHIFT_LEFT(u0, 1), SHIFT_RIGHT(LOAD(u - 1), 7));
+      const VECTOR x_left = OR(SHIFT_LEFT(x0, 1), SHIFT_RIGHT(LOAD(x - 1), 7));
+      const VECTOR u_right = OR(SHIFT_RIGHT(u0, 1), SHIFT_LEFT(LOAD(u + 1), 7));
+      const VECTOR x_right = OR(SHIFT_RIGHT(x0, 1), SHIFT_LEFT(LOAD(x + 1), 7));
+      put(table, AND(u_left, within[LEFT]), OR(x_left, NOT(within[LEFT])));
+      put(table + 2 * VECTOR_BYTES, u0, x0);
+      put(table + 4 * VECTOR_BYTES, AND(u_right, within[RIGHT]), OR(x_right, NOT(within[RIGHT])));
+      table += 6 * VECTOR_BYTES;
+      continue;
+    }
     for (int32_t dx = row->first_dx; dx <= row->last_dx; dx++) {
+      const VECTOR mask = within[dx + LRS_MAX_REACH];
       if (dx == 0) {
-        STORE(table, LOAD(u));
-        STORE(table + VECTOR_BYTES, LOAD(x));
+        put(table, LOAD(u), LOAD(x));
       } else {
-        const VECTOR mask = within[dx + LRS_MAX_REACH];
-        STORE(table, AND(moved(u, dx), mask));
-        STORE(table + VECTOR_BYTES, OR(moved(x, dx), NOT(mask)));
+        put(table, AND(moved(u, dx), mask), OR(moved(x, dx), NOT(mask)));
       }
       table += 2 * VECTOR_BYTES;
     }
   }
-  STORE(table, EVERY(0)); /* t + 1 = 0: adds nothing */
-  STORE(table + VECTOR_BYTES, EVERY(0));
+  put(table, EVERY(0), EVERY(0)); /* t + 1 = 0: adds nothing */
 }
 
-/* Counts what one output adds of one chunk. In two's complement ~s = -s - 1: the counter takes the trits of weight -1,
- * is inverted, and takes those of weight +1; it then holds plus - minus - 1. */
-static inline void add_chunk(const uint8_t *table, const uint16_t *entries, const lrs_list *list, VECTOR *chunk) {
-  VECTOR p0 = EVERY(0), p1 = p0, p2 = p0, p3 = p0, p4 = p0, p5 = p0, p6 = p0, p7 = p0, p8 = p0, p9 = p0;
-  ADD_LIST(entries, list->minus);
-  p0 = NOT(p0);
-  p1 = NOT(p1);
-  p2 = NOT(p2);
-  p3 = NOT(p3);
-  p4 = NOT(p4);
-  p5 = NOT(p5);
-  p6 = NOT(p6);
-  p7 = NOT(p7);
-  p8 = NOT(p8);
-  p9 = NOT(p9);
-  ADD_LIST(entries, list->plus);
-  chunk[0] = p0;
-  chunk[1] = p1;
-  chunk[2] = p2;
-  chunk[3] = p3;
-  chunk[4] = p4;
-  chunk[5] = p5;
-  chunk[6] = p6;
-  chunk[7] = p7;
-  chunk[8] = p8;
-  chunk[9] = p9;
+static LRS_INLINED void clear(counter *sum) {
+#define CLEAR(k) sum->plane[k] = EVERY(0);
+  EACH_PLANE(CLEAR)
+}
+
+/* From a sum and another one of the same chunk: *sum + *other, and *sum - *other. */
+static LRS_INLINED void add_and_subtract(counter *sum, counter *other) {
+  VECTOR carry = EVERY(0), borrow = carry;
+#define ADD_AND_SUBTRACT(k)                                                                           \
+  {                                                                                                   \
+    const VECTOR first = sum->plane[k], second = other->plane[k], unlike = XOR(first, second);        \
+    sum->plane[k] = XOR(unlike, carry);                                                               \
+    other->plane[k] = XOR(unlike, borrow);                                                            \
+    carry = CARRY(second, carry, first, sum->plane[k]);                                               \
+    borrow = BORROW(second, borrow, first, other->plane[k]);                                          \
+  }
+  EACH_PLANE(ADD_AND_SUBTRACT)
+}
+
+/* Adds what a chunk gives to the sum of an output, or begins the sum. */
+static LRS_INLINED void add_to_sum(VECTOR *sum, const counter *chunk, int32_t planes, int begin) {
+  VECTOR carry = EVERY(0);
+  if (begin) {
+#define COPY(k) sum[k] = chunk->plane[k];
+    EACH_PLANE(COPY)
+    for (int32_t k = LRS_CHUNK_PLANES; k < planes; k++) sum[k] = chunk->plane[TOP];
+  } else {
+#define ADD(k) carry = add_two(&sum[k], chunk->plane[k], carry, UP);
+    EACH_PLANE(ADD)
+    for (int32_t k = LRS_CHUNK_PLANES; k < planes; k++) carry = add_two(&sum[k], chunk->plane[TOP], carry, UP);
+  }
+}
+
+/* Counts what two outputs add of one chunk. Trits that both have are counted once, those with which they do the same
+ * apart from those with which they do opposite things: the sum of both counts belongs to the first output, the
+ * difference to the second one, and each goes on with what it has alone. */
+static void add_pair(const uint8_t *table, const uint16_t *list, const lrs_pair *pair, VECTOR *sum, VECTOR *other_sum,
+                     int32_t planes, int begin) {
+  counter first, second;
+  clear(&first);
+  clear(&second);
+  if (pair->plus[LRS_OPPOSITE] | pair->minus[LRS_OPPOSITE] | pair->plus[LRS_SAME] | pair->minus[LRS_SAME]) {
+    list = count(&second, table, list, pair->plus[LRS_OPPOSITE], UP);
+    list = count(&second, table, list, pair->minus[LRS_OPPOSITE], DOWN);
+    list = count(&first, table, list, pair->plus[LRS_SAME], UP);
+    list = count(&first, table, list, pair->minus[LRS_SAME], DOWN);
+    add_and_subtract(&first, &second);
+  }
+  list = count(&first, table, list, pair->plus[LRS_FIRST_ALONE], UP);
+  list = count(&first, table, list, pair->minus[LRS_FIRST_ALONE], DOWN);
+  add_to_sum(sum, &first, planes, begin);
+  if (!other_sum) return;
+  list = count(&second, table, list, pair->plus[LRS_SECOND_ALONE], UP);
+  list = count(&second, table, list, pair->minus[LRS_SECOND_ALONE], DOWN);
+  add_to_sum(other_sum, &second, planes, begin);
 }
 
 /* Where a sum in two's complement is at least a threshold: the carry of sum - threshold out of the highest plane,
@@ -188,40 +241,39 @@ static inline VECTOR at_least(const VECTOR *sum, const uint64_t *limit, int32_t 
   return MAJORITY(NOT(sum[planes - 1]), NOT(EVERY(limit[planes - 1])), carry);
 }
 
+/* Compares the sum of an output with its thresholds: the next layer's bits. */
+static void store_trits(const lrs_convolution *convolution, int32_t channel, int64_t position, const VECTOR *sum) {
+  const lrs_lists *lists = convolution->lists;
+  const lrs_tensor *output = &convolution->output;
+  const VECTOR inside = LOAD(convolution->raster->inside + position);
+  const uint64_t *limits = lists->limits + (size_t)channel * 2 * (size_t)lists->planes;
+  const VECTOR above = AND(at_least(sum, limits, lists->planes), inside);
+  const VECTOR not_below = OR(at_least(sum, limits + lists->planes, lists->planes), NOT(inside));
+  const int64_t place = channel * output->raster->stride + position;
+  STORE(output->u + place, above);
+  STORE(output->x + place, AND_NOT(not_below, above));
+}
+
 static void convolve(const lrs_convolution *convolution, int64_t first, int64_t end, int32_t first_channel,
                      int32_t end_channel, void *scratch) {
   uint8_t *table = (uint8_t *)scratch;
   VECTOR *sums = (VECTOR *)(table + 2 * (LRS_TABLE_ENTRIES + 1) * VECTOR_BYTES);
   const lrs_lists *lists = convolution->lists;
-  const lrs_tensor *output = &convolution->output;
-  const int32_t planes = lists->planes, last_chunk = lists->chunk_count - 1;
-  const int32_t common = planes < LRS_CHUNK_PLANES ? planes : LRS_CHUNK_PLANES;
+  const int32_t planes = lists->planes;
   for (int64_t vector = first; vector < end; vector++) {
     const int64_t position = vector * VECTOR_BYTES;
-    const VECTOR inside = LOAD(convolution->raster->inside + position);
-    for (int32_t c = 0; c <= last_chunk; c++) {
+    for (int32_t c = 0; c < lists->chunk_count; c++) {
       fill_table(convolution, &lists->chunks[c], position, table);
-      const lrs_list *list = lists->lists + (size_t)c * (size_t)output->channels + first_channel;
-      for (int32_t channel = first_channel; channel < end_channel; channel++, list++) {
-        VECTOR chunk[LRS_CHUNK_PLANES];
-        VECTOR *sum = sums + (size_t)(channel - first_channel) * (size_t)planes;
-        add_chunk(table, lists->entries + list->first, list, chunk);
-        if (c == 0) {
-          for (int32_t p = 0; p < common; p++) sum[p] = chunk[p];
-          for (int32_t p = common; p < planes; p++) sum[p] = chunk[LRS_CHUNK_PLANES - 1];
-        } else {
-          VECTOR carry = EVERY(0);
-          for (int32_t p = 0; p < common; p++) ADD_TWO(sum[p], chunk[p], carry, carry);
-          for (int32_t p = common; p < planes; p++) ADD_TWO(sum[p], chunk[LRS_CHUNK_PLANES - 1], carry, carry);
-        }
-        if (c < last_chunk) continue;
-        const uint64_t *limits = lists->limits + (size_t)channel * 2 * (size_t)planes;
-        const VECTOR above = AND(at_least(sum, limits, planes), inside);
-        const VECTOR not_below = OR(at_least(sum, limits + planes, planes), NOT(inside));
-        const int64_t place = channel * output->raster->stride + position;
-        STORE(output->u + place, above);
-        STORE(output->x + place, AND_NOT(not_below, above));
+      const lrs_pair *pairs = lists->pairs + (size_t)c * (size_t)lists->pair_count;
+      for (int32_t i = first_channel / 2; i < (end_channel + 1) / 2; i++) {
+        const int32_t one = pairs[i].output[0], other = pairs[i].output[1];
+        VECTOR *sum = sums + (size_t)(one - first_channel) * (size_t)planes;
+        VECTOR *other_sum = other < 0 ? NULL : sums + (size_t)(other - first_channel) * (size_t)planes;
+        add_pair(table, lists->entries + pairs[i].first, &pairs[i], sum, other_sum, planes, c == 0);
       }
+    }
+    for (int32_t channel = first_channel; channel < end_channel; channel++) {
+      store_trits(convolution, channel, position, sums + (size_t)(channel - first_channel) * (size_t)planes);
     }
   }
 }

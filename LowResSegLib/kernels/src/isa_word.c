@@ -25,7 +25,10 @@ static inline void store_word(void *to, uint64_t word) { memcpy(to, &word, sizeo
 #define SHIFT_RIGHT(v, n) ((v) >> (n))
 #define MAJORITY(a, b, c) (((a) & (b)) | (((a) ^ (b)) & (c)))
 #define SUM_3(a, b, c) ((a) ^ (b) ^ (c))
-#define TRIT_CARRY(u, x, ones) ((u) | ((x) & (ones)))
+#define CARRY(a, b, before, after) MAJORITY(a, b, before)
+#define BORROW(a, b, before, after) OR(AND(a, b), AND_NOT(XOR(a, b), before))
+#define TRIT_CARRY(u, x, plane) OR(u, AND(x, plane))
+#define TRIT_BORROW(u, x, plane) OR(u, AND_NOT(x, plane))
 
 static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "pairs.h"
+
 /* A tap of the kernel as its layer's sources have it. */
 typedef struct tap {
   int32_t phase;
@@ -51,37 +53,36 @@ static void order_taps(const lrs_layer *layer, tap_order *order) {
   }
 }
 
-/* Input channels of a chunk: as many as fit, shared evenly among the chunks. */
-static int32_t channels_of_chunk(const lrs_layer *layer) {
-  const int32_t most = LRS_TABLE_ENTRIES / lrs_kernel_size(layer);
-  const int32_t chunks = (layer->incoming + most - 1) / most;
-  return (layer->incoming + chunks - 1) / chunks;
-}
-
-/* The lists of one output and chunk: appends entries at `*next`, returns the list. */
-static lrs_list list_of(const lrs_layer *layer, const tap_order *order, int32_t output, int32_t first_channel,
-                        int32_t channels, uint16_t *entries, uint32_t *next) {
+/* How many weights of one sign an output has at most among `each` input channels. */
+static int32_t most_of_sign(const lrs_layer *layer, int32_t each) {
   const int32_t taps = lrs_kernel_size(layer);
-  const size_t before = (size_t)output * (size_t)layer->incoming + (size_t)first_channel;
-  const int8_t *weights = layer->weights + before * (size_t)taps;
-  lrs_list list = {*next, 0, 0};
-  for (int sign = -1; sign <= 1; sign += 2) {
-    uint32_t count = 0;
-    for (int32_t channel = 0; channel < channels; channel++) {
-      for (int32_t i = 0; i < taps; i++) {
-        if (weights[channel * taps + order->index[i]] != sign) continue;
-        entries[*next + count++] = (uint16_t)((channel * taps + i) * LRS_ENTRY_SCALE);
+  int32_t most = 0;
+  for (int32_t output = 0; output < layer->channels; output++) {
+    const int8_t *weights = layer->weights + (size_t)output * (size_t)layer->incoming * (size_t)taps;
+    for (int32_t first = 0; first < layer->incoming; first += each) {
+      const int32_t end = first + each < layer->incoming ? first + each : layer->incoming;
+      int32_t plus = 0, minus = 0;
+      for (int32_t i = first * taps; i < end * taps; i++) {
+        plus += weights[i] > 0;
+        minus += weights[i] < 0;
       }
-    }
-    while (count % 4) entries[*next + count++] = (uint16_t)(channels * taps * LRS_ENTRY_SCALE);
-    *next += count;
-    if (sign < 0) {
-      list.minus = (uint16_t)(count / 4);
-    } else {
-      list.plus = (uint16_t)(count / 4);
+      if (most < plus) most = plus;
+      if (most < minus) most = minus;
     }
   }
-  return list;
+  return most;
+}
+
+/* Input channels of a chunk: as many as fit the table and the counters, shared evenly among the chunks. One channel
+ * always fits: a kernel has at most 125 taps. */
+static int32_t channels_of_chunk(const lrs_layer *layer) {
+  const int32_t fit = LRS_TABLE_ENTRIES / lrs_kernel_size(layer);
+  int32_t chunks = (layer->incoming + fit - 1) / fit;
+  for (;;) {
+    const int32_t each = (layer->incoming + chunks - 1) / chunks, most = most_of_sign(layer, each);
+    if (most <= LRS_MOST_OF_SIGN) return each;
+    chunks += 1 + chunks * (most - LRS_MOST_OF_SIGN) / most;
+  }
 }
 
 /* Planes of a two's complement number that holds everything from `least` to `most`. */
@@ -91,9 +92,9 @@ static int32_t planes_for(int64_t least, int64_t most) {
   return planes;
 }
 
-/* Counters hold the sum of (t + 1) over weights +1, less that over weights -1, less one a chunk: thresholds are moved
- * by as much. Returns that move. */
-static int64_t moved_by(const lrs_layer *layer, int32_t output, int32_t chunks, int64_t *minus, int64_t *plus) {
+/* Counters hold the sum of (t + 1) over weights +1, less that over weights -1: thresholds are moved by as much more as
+ * there are weights +1 than -1. Returns that move. */
+static int64_t moved_by(const lrs_layer *layer, int32_t output, int64_t *minus, int64_t *plus) {
   const size_t each = (size_t)layer->incoming * (size_t)lrs_kernel_size(layer);
   *minus = *plus = 0;
   for (size_t i = 0; i < each; i++) {
@@ -101,15 +102,15 @@ static int64_t moved_by(const lrs_layer *layer, int32_t output, int32_t chunks, 
     *minus += weight < 0;
     *plus += weight > 0;
   }
-  return *plus - *minus - chunks;
+  return *plus - *minus;
 }
 
-static int32_t planes_of(const lrs_layer *layer, int32_t chunks) {
-  int32_t planes = 2;
+static int32_t planes_of(const lrs_layer *layer) {
+  int32_t planes = LRS_CHUNK_PLANES;
   for (int32_t output = 0; output < layer->channels; output++) {
     int64_t minus, plus;
-    const int64_t move = moved_by(layer, output, chunks, &minus, &plus);
-    int64_t least = -2 * minus - chunks, most = 2 * plus;
+    const int64_t move = moved_by(layer, output, &minus, &plus);
+    int64_t least = -2 * minus, most = 2 * plus;
     if (layer->lower[output] + move < least) least = layer->lower[output] + move;
     if (layer->upper[output] + move > most) most = layer->upper[output] + move;
     const int32_t needed = planes_for(least, most);
@@ -122,7 +123,7 @@ static void set_limits(lrs_lists *lists, const lrs_layer *layer) {
   const int32_t planes = lists->planes;
   for (int32_t output = 0; output < layer->channels; output++) {
     int64_t minus, plus;
-    const int64_t move = moved_by(layer, output, lists->chunk_count, &minus, &plus);
+    const int64_t move = moved_by(layer, output, &minus, &plus);
     const int64_t thresholds[2] = {layer->upper[output] + move, layer->lower[output] + move};
     uint64_t *limits = lists->limits + (size_t)output * 2 * (size_t)planes;
     for (int32_t i = 0; i < 2 * planes; i++) {
@@ -131,10 +132,13 @@ static void set_limits(lrs_lists *lists, const lrs_layer *layer) {
   }
 }
 
-/* Entries of all lists: nonzero weights, and the padding of each list's two signs. */
+/* Pairs of a chunk: outputs share one within each LRS_PAIRING. */
+static int32_t pairs_of(int32_t channels) { return (channels + 1) / 2; }
+
+/* Entries of all lists at most: nonzero weights, and the padding of each list's two signs. */
 static size_t most_entries(const lrs_layer *layer, size_t chunks) {
   const size_t weights = (size_t)layer->channels * (size_t)layer->incoming * (size_t)lrs_kernel_size(layer);
-  size_t count = 6 * chunks * (size_t)layer->channels;
+  size_t count = 6 * LRS_LISTS_OF_PAIR * chunks * (size_t)pairs_of(layer->channels);
   for (size_t i = 0; i < weights; i++) count += layer->weights[i] != 0;
   return count;
 }
@@ -143,10 +147,10 @@ static int32_t allocate(lrs_lists *lists, const lrs_layer *layer, int32_t rows) 
   const size_t chunks = (size_t)lists->chunk_count, channels = (size_t)layer->channels;
   lists->rows = (lrs_tap_row *)malloc((size_t)layer->incoming * (size_t)rows * sizeof(lrs_tap_row));
   lists->chunks = (lrs_chunk *)malloc(chunks * sizeof(lrs_chunk));
-  lists->lists = (lrs_list *)malloc(chunks * channels * sizeof(lrs_list));
+  lists->pairs = (lrs_pair *)malloc(chunks * (size_t)lists->pair_count * sizeof(lrs_pair));
   lists->entries = (uint16_t *)malloc(most_entries(layer, chunks) * sizeof(uint16_t));
   lists->limits = (uint64_t *)malloc(channels * 2 * (size_t)lists->planes * sizeof(uint64_t));
-  return lists->rows && lists->chunks && lists->lists && lists->entries && lists->limits ? LRS_DONE : LRS_NO_MEMORY;
+  return lists->rows && lists->chunks && lists->pairs && lists->entries && lists->limits ? LRS_DONE : LRS_NO_MEMORY;
 }
 
 int32_t lrs_lists_make(lrs_lists *lists, const lrs_layer *layer) {
@@ -154,7 +158,8 @@ int32_t lrs_lists_make(lrs_lists *lists, const lrs_layer *layer) {
   tap_order order;
   order_taps(layer, &order);
   lists->chunk_count = (layer->incoming + each - 1) / each;
-  lists->planes = planes_of(layer, lists->chunk_count);
+  lists->planes = planes_of(layer);
+  lists->pair_count = pairs_of(layer->channels);
   if (allocate(lists, layer, order.rows) != LRS_DONE) return LRS_NO_MEMORY;
   set_limits(lists, layer);
   for (int32_t channel = 0; channel < layer->incoming; channel++) {
@@ -169,9 +174,14 @@ int32_t lrs_lists_make(lrs_lists *lists, const lrs_layer *layer) {
     const int32_t first = c * each, channels = layer->incoming - first < each ? layer->incoming - first : each;
     const lrs_chunk chunk = {first * order.rows, channels * order.rows};
     lists->chunks[c] = chunk;
-    lrs_list *own = lists->lists + (size_t)c * (size_t)layer->channels;
-    for (int32_t output = 0; output < layer->channels; output++) {
-      own[output] = list_of(layer, &order, output, first, channels, lists->entries, &next);
+    const lrs_chunk_weights weights = {layer, order.index, first, channels};
+    lrs_pair *pairs = lists->pairs + (size_t)c * (size_t)lists->pair_count;
+    for (int32_t output = 0, found = 0; output < layer->channels; output += LRS_PAIRING) {
+      const int32_t left = layer->channels - output;
+      found += lrs_pairs_find(&weights, output, left < LRS_PAIRING ? left : LRS_PAIRING, pairs + found);
+    }
+    for (int32_t i = 0; i < lists->pair_count; i++) {
+      next = lrs_pair_fill(&weights, &pairs[i], lists->entries, next);
     }
   }
   return LRS_DONE;
@@ -180,7 +190,7 @@ int32_t lrs_lists_make(lrs_lists *lists, const lrs_layer *layer) {
 void lrs_lists_free(lrs_lists *lists) {
   free(lists->rows);
   free(lists->chunks);
-  free(lists->lists);
+  free(lists->pairs);
   free(lists->entries);
   free(lists->limits);
 }

@@ -143,13 +143,17 @@ size_t lrs_first_scratch(const lrs_layer *layer) {
 
 /* Copies voxels x - BESIDE to x + SEGMENT + BESIDE - 1 of a row of the grid; beyond it there are zeros. */
 static void copy_row(const uint8_t *grid, const int32_t size[3], int32_t z, int32_t y, int32_t x, int16_t *row) {
-  memset(row, 0, (SEGMENT + 2 * BESIDE) * sizeof(int16_t));
-  if (z < 0 || z >= size[0] || y < 0 || y >= size[1]) return;
-  const uint8_t *source = grid + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2];
-  const int32_t first = x < BESIDE ? 0 : x - BESIDE;
-  const int32_t end = size[2] - x < SEGMENT + BESIDE ? size[2] : x + SEGMENT + BESIDE;
-  row += BESIDE - x + first;
-  for (int32_t i = 0; i < end - first; i++) row[i] = source[first + i] % (LRS_MAX_INTENSITY + 1);
+  int32_t first = 0, end = 0; /* what of the row is in the grid */
+  if (z >= 0 && z < size[0] && y >= 0 && y < size[1]) {
+    const uint8_t *source = grid + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2];
+    const int32_t left = size[2] - x + BESIDE;
+    first = x < BESIDE ? BESIDE - x : 0;
+    end = left < SEGMENT + 2 * BESIDE ? left : SEGMENT + 2 * BESIDE;
+    source += x - BESIDE + first;
+    for (int32_t i = 0; i < end - first; i++) row[first + i] = source[i] % (LRS_MAX_INTENSITY + 1);
+  }
+  memset(row, 0, (size_t)first * sizeof(int16_t));
+  memset(row + end, 0, (size_t)(SEGMENT + 2 * BESIDE - end) * sizeof(int16_t));
 }
 
 void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
@@ -203,19 +207,29 @@ void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uin
   const int32_t *kernel = layer->kernel, *size = raster->size, taps = lrs_kernel_size(layer);
   const int32_t entries = layer->incoming * taps;
   const size_t each = (size_t)size[0] * (size_t)size[1] * (size_t)size[2];
+  struct {
+    int64_t shift; /* bytes */
+    int32_t dx;
+  } places[125]; /* of the kernel's taps */
+  for (int32_t tap = 0; tap < taps; tap++) {
+    const int32_t dz = tap / (kernel[1] * kernel[2]) - kernel[0] / 2, dy = tap / kernel[2] % kernel[1] - kernel[1] / 2;
+    places[tap].shift = ((int64_t)dz * raster->rows + dy) * raster->pitch;
+    places[tap].dx = tap % kernel[2] - kernel[2] / 2;
+  }
   int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_BLOCK;
   for (; y < y_end; y++) {
     for (int32_t column = 0; column < size[2]; column += LRS_BLOCK) {
       const int64_t place = lrs_row(raster, z, y) + column / 8;
-      for (int32_t entry = 0; entry < entries; entry++) {
-        const int32_t channel = entry / taps, tap = entry % taps;
-        const int32_t dz = tap / (kernel[1] * kernel[2]) - kernel[0] / 2;
-        const int32_t dy = tap / kernel[2] % kernel[1] - kernel[1] / 2, dx = tap % kernel[2] - kernel[2] / 2;
-        const int64_t shift = ((int64_t)dz * raster->rows + dy) * raster->pitch;
-        const uint32_t positive = bits_at(u[channel] + place + shift, dx), zero = bits_at(x[channel] + place + shift, dx);
-        uint32_t within = ~(uint32_t)0;
-        if (dx) memcpy(&within, raster->within[dx + LRS_MAX_REACH] + place, sizeof within);
-        kernels->expand(positive & within, ~(positive | zero) & within, trits + (size_t)entry * LRS_BLOCK);
+      int16_t *to_trits = trits;
+      for (int32_t channel = 0; channel < layer->incoming; channel++) {
+        for (int32_t tap = 0; tap < taps; tap++, to_trits += LRS_BLOCK) {
+          const int32_t dx = places[tap].dx;
+          const uint8_t *at_u = u[channel] + place + places[tap].shift, *at_x = x[channel] + place + places[tap].shift;
+          const uint32_t positive = bits_at(at_u, dx), zero = bits_at(at_x, dx);
+          uint32_t within = ~(uint32_t)0;
+          if (dx) memcpy(&within, raster->within[dx + LRS_MAX_REACH] + place, sizeof within);
+          kernels->expand(positive & within, ~(positive | zero) & within, to_trits);
+        }
       }
       const int32_t left = size[2] - column < LRS_BLOCK ? size[2] - column : LRS_BLOCK;
       for (int32_t class = 0; class < layer->channels; class ++) {

@@ -126,15 +126,20 @@ static void do_split(void *context, int32_t phase, int64_t item, void *scratch) 
                   (int32_t)(item % slices));
 }
 
+/* The smallest shares of a convolution's outputs that can be worked on apart. */
+static int32_t shares_of(int32_t channels) { return (channels + LRS_PAIRING - 1) / LRS_PAIRING; }
+
 static void do_convolution(void *context, int32_t phase, int64_t item, void *scratch) {
   const run *this = (const run *)context;
   const state *own = &this->states[this->steps[phase].layer];
   const int64_t vectors = (own->raster->used + this->kernels->vector - 1) / this->kernels->vector;
   const int64_t first = item / own->groups * own->vectors_of_item;
   const int64_t end = first + own->vectors_of_item < vectors ? first + own->vectors_of_item : vectors;
-  const int32_t group = (int32_t)(item % own->groups), channels = own->output.channels;
-  this->kernels->convolve(&own->convolution, first, end, (int32_t)((int64_t)channels * group / own->groups),
-                          (int32_t)((int64_t)channels * (group + 1) / own->groups), scratch);
+  const int64_t group = item % own->groups, channels = own->output.channels, shares = shares_of(own->output.channels);
+  const int64_t first_channel = shares * group / own->groups * LRS_PAIRING;
+  const int64_t end_channel = shares * (group + 1) / own->groups * LRS_PAIRING;
+  this->kernels->convolve(&own->convolution, first, end, (int32_t)first_channel,
+                          (int32_t)(end_channel < channels ? end_channel : channels), scratch);
 }
 
 static void do_resize(void *context, int32_t phase, int64_t item, void *scratch) {
@@ -260,7 +265,7 @@ static int64_t cut(const run *this, state *own, const lrs_layer *layer, int32_t 
   own->vectors_of_item = (int32_t)(most < 1 ? 1 : most > 1 << 20 ? 1 << 20 : most);
   int64_t groups = threads == 1 ? 1 : 8 * (int64_t)threads / vectors;
   if (groups < work / WORK_OF_ITEM) groups = work / WORK_OF_ITEM;
-  if (groups > layer->channels / 8) groups = layer->channels / 8;
+  if (groups > shares_of(layer->channels)) groups = shares_of(layer->channels);
   own->groups = (int32_t)(groups < 1 ? 1 : groups);
   return (vectors + own->vectors_of_item - 1) / own->vectors_of_item * own->groups;
 }
