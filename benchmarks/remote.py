@@ -32,7 +32,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import machine
 import numpy as np
@@ -47,6 +47,7 @@ from LowResSegLib.remote.protocol import JobRequest, content_range
 
 _CHECKOUT = Path(__file__).resolve().parents[1]
 _MODEL = "brain"
+_PIECE = 1 << 18  # bytes that are read at a time
 
 
 @contextmanager
@@ -74,10 +75,14 @@ class Client:
         self._connection = http.client.HTTPConnection(address, timeout=600)
         self.parts: dict[str, float] = {}
 
-    def _ask(self, method: str, path: str, body: Any = None, headers: Any = None) -> tuple[int, bytes, Any]:
+    def _ask(self, method: str, path: str, body: Any = None, headers: Any = None) -> tuple[int, bytearray, Any]:
         self._connection.request(method, path, body, headers or {})
         answer = self._connection.getresponse()
-        return answer.status, answer.read(), answer.headers
+        content, self.digest, place = bytearray(answer.length or 0), hashlib.sha256(), 0
+        while count := answer.readinto(memoryview(content)[place : place + _PIECE]):
+            self.digest.update(memoryview(content)[place : place + count])  # while the server sends the next ones
+            place += count
+        return answer.status, content, answer.headers
 
     def run(self, model: Model, grids: np.ndarray, size: tuple[int, ...], passes: int, encoding: str) -> np.ndarray:
         """Logits of some grids; raises SystemExit where anything is not as it should be."""
@@ -104,7 +109,7 @@ class Client:
         status, answer, found = self._ask("GET", f"/v1/jobs/{identity}/result?wait=30")
         while status == 202:
             status, answer, found = self._ask("GET", f"/v1/jobs/{identity}/result?wait=30")
-        _expect(status == 200 and hashlib.sha256(answer).hexdigest() == found["X-Content-SHA256"], answer[:300])
+        _expect(status == 200 and self.digest.hexdigest() == found["X-Content-SHA256"], answer[:300])
         received = time.perf_counter()
         logits, _ = unpack_logits(answer, len(model.labels), size)
         unpacked = time.perf_counter()
@@ -127,7 +132,7 @@ class Client:
         return logits
 
 
-def _expect(holds: bool, answer: bytes) -> None:
+def _expect(holds: bool, answer: Union[bytes, bytearray]) -> None:
     if not holds:
         raise SystemExit(f"The server answered: {answer[:500]!r}")
 

@@ -147,14 +147,15 @@ def train_on_cases(
     trainer.fit(task, loader, validation, ckpt_path=go_on_from, weights_only=False)
     trainer.save_checkpoint(whole)  # a run that time has stopped goes on from its very last step
     finished = first_step + trainer.global_step >= config.all_steps
-    if finished and config.statistics_batches:
+    statistics = config.statistics_batches and not config.head_only
+    if finished and statistics:
         batches = itertools.islice(loader, config.statistics_batches)
         device = task.device
         reestimate_statistics(
             task.network.trunk,
             (task.network.lowered(b["image"].to(device), b["inside"].to(device)) for b in batches),
         )
-    if finished and (config.statistics_batches or task.first_step + trainer.global_step != _last_scored(output)):
+    if finished and (statistics or task.first_step + trainer.global_step != _last_scored(output)):
         trainer.validate(task, validation, verbose=False)
     if not small.exists() and trainer.is_global_zero:  # stopped before any validation
         save_segmenter(small, task.network, cases.labels, first_step + trainer.global_step, {}, _about(config, cases))
@@ -168,6 +169,8 @@ def _task(config: RunConfig, cases: Cases, first_step: int, resumed: Optional[di
         raise InputError(f"The loss does not fit the data set: {error}.") from error
     shape = Shape(config.network, config.head, cases.classes, cases.channels, loss.sigmoid)
     segmenter = Segmenter(shape, config.data)
+    if config.head_only and not list(segmenter.head.parameters()):
+        raise InputError(f"The head {config.head['name']} has nothing to learn, and head_only is set.")
     if resumed:
         put_weights(segmenter, resumed["state"], small)
     elif config.start_from:

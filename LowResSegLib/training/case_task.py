@@ -43,6 +43,7 @@ class CaseTask(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.config, self.network, self.loss, self.first_step = config, segmenter, loss, first_step
+        segmenter.trunk.requires_grad_(not config.head_only)
         # In lists, so that neither is a part of this module's parameters and checkpoints.
         self._teacher = [teacher.eval().requires_grad_(False)] if teacher else []
         self._cases = [cases]
@@ -51,6 +52,8 @@ class CaseTask(lightning.LightningModule):
     def training_step(self, batch: dict[str, Tensor], index: int) -> Tensor:
         """Loss of a batch (`Samples`)."""
         image, inside, label = batch["image"], batch["inside"], batch["label"]
+        if self.config.head_only:
+            self.network.trunk.eval()  # batch norm with the statistics that are deployed
         features = self.network.trunk(self.network.lowered(image, inside))
         if self.config.loss.low_resolution:
             loss: Tensor = self.loss(features.logits, label)
@@ -112,7 +115,8 @@ class CaseTask(lightning.LightningModule):
         """Adam, and the schedule of the configuration."""
         settings = self.config.optimiser
         kind = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
-        optimizer = kind(self.network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        learnt = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        optimizer = kind(learnt, settings.learning_rate, weight_decay=settings.weight_decay)
         steps, epoch = self.config.all_steps, self.config.steps_per_epoch
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimizer, lambda step: settings.factor(step + self.first_step, steps, epoch)

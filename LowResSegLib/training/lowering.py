@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from LowResSegLib.networks.heads.base import PADDING
 from LowResSegLib.networks.ternary import INTENSITY_SCALE
 
 HIGHEST = 127.0
@@ -78,5 +79,5 @@ def shares_at(one_hot: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def head_image(image: Tensor, inside: Tensor) -> Tensor:
-    """What a head sees at high resolution: levels from 0 to 127 over `INTENSITY_SCALE`, zero in the padding."""
-    return (image * inside).clamp(0, HIGHEST) / INTENSITY_SCALE
+    """What a head sees at high resolution: levels from 0 to 127 over `INTENSITY_SCALE`, `PADDING` in the padding."""
+    return torch.where(inside > 0, image.clamp(0, HIGHEST) / INTENSITY_SCALE, PADDING)

@@ -207,6 +207,7 @@ class RunConfig:
     teacher: Optional[Path] = None  # small checkpoint of a network of the same classes
     distillation: float = 0.5  # weight of the teacher's part of the loss
     start_from: Optional[Path] = None  # small checkpoint of a network of the same shape
+    head_only: bool = False  # the trunk stays as it is
     beta: tuple[float, float] = (3.0, 8.0)  # of soft ternary activations: at the first and at the last step
     steps: Optional[int] = None
     epochs: Optional[int] = None

@@ -24,6 +24,7 @@ from torch.nn import functional  # noqa: E402
 import LowResSegLib  # noqa: E402
 from LowResSegLib.cli import main  # noqa: E402
 from LowResSegLib.errors import InputError  # noqa: E402
+from LowResSegLib.networks.trunk import Features  # noqa: E402
 from LowResSegLib.sampling import GridSettings, Normalisation, sample  # noqa: E402
 from LowResSegLib.training.case_checkpoint import load_segmenter, save_segmenter, start_from  # noqa: E402
 from LowResSegLib.training.cases import Cases, labels_of  # noqa: E402
@@ -32,7 +33,7 @@ from LowResSegLib.training.datasets import find_dataset  # noqa: E402
 from LowResSegLib.training.evaluation import dice_by_label  # noqa: E402
 from LowResSegLib.training.labelled import read_labelled  # noqa: E402
 from LowResSegLib.training.level_losses import LevelLoss  # noqa: E402
-from LowResSegLib.training.lowering import lower_image, shares_at  # noqa: E402
+from LowResSegLib.training.lowering import head_image, lower_image, shares_at  # noqa: E402
 from LowResSegLib.training.run_config import DataSettings, LossSettings, RunConfig  # noqa: E402
 from LowResSegLib.training.samples import Samples, stack_at  # noqa: E402
 from LowResSegLib.training.segmenter import Segmenter, Shape  # noqa: E402
@@ -358,3 +359,34 @@ def test_two_processes_of_torchrun_share_a_run(data: Path, tmp_path: Path) -> No
     state = torch.load(tmp_path / "run" / "last.ckpt", weights_only=False)
     assert state["global_step"] == 4
     shutil.rmtree(tmp_path / "run")
+
+
+def test_the_head_alone_learns(data: Path, tmp_path: Path) -> None:
+    changes = {"head": {"name": "fusion"}, "precision": "32", "statistics_batches": 2}
+    first = LowResSegLib.train(write_run(tmp_path / "first.yaml", changes), data, tmp_path / "first")
+    run = write_run(tmp_path / "second.yaml", {**changes, "head_only": True, "start_from": str(first)})
+    second = LowResSegLib.train(run, data, tmp_path / "second")
+    before, after = (load_segmenter(path)[0].state_dict() for path in (first, second))
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    assert changed and all(key.startswith("head.") for key in changed)
+    run = write_run(tmp_path / "third.yaml", {"head_only": True})
+    with pytest.raises(InputError, match="head linear has nothing to learn"):
+        LowResSegLib.train(run, data, tmp_path / "third")
+
+
+def test_padding_is_no_evidence(rng: np.random.Generator) -> None:
+    """The deployed scan has none; so labels of a scan are the same with and without padding around it."""
+    settings = DataSettings(3, 2, (16, 24, 16))
+    segmenter = Segmenter(Shape({"name": "unet", "widths": [4], "precision": "float"}, {"name": "fusion"}, 3), settings)
+    head: Any = segmenter.head
+    with torch.no_grad():
+        head.weight.fill_(1.0)
+    logits = torch.from_numpy(rng.normal(0, 2, (1, 3, 6, 8, 6)).astype(np.float32))
+    image = torch.from_numpy(rng.uniform(0, 127, (1, 1, 12, 16, 12)).astype(np.float32))
+    features = Features(logits, logits)
+    wide = functional.pad(logits, [0, 2, 0, 2, 0, 2], mode="replicate")
+    padded = Features(wide, wide)
+    seen = head_image(image, torch.ones_like(image))
+    around = [0, 4, 0, 4, 0, 4]
+    found = head(padded, head_image(functional.pad(image, around), functional.pad(torch.ones_like(image), around)))
+    torch.testing.assert_close(found[:, :, :12, :16, :12], head(features, seen))

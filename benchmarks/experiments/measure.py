@@ -92,7 +92,7 @@ def head_milliseconds(weights: Path, rounds: int) -> dict[str, float]:
 def measure(runs: Path, threads: list[int], rounds: int, known: set[str]) -> Iterator[dict[str, Any]]:
     """Rows of what is not known yet, and whose checkpoint is there."""
     for arm in ternary_arms():
-        weights = runs / arm / "0" / "weights.pt"
+        weights = plan.folder_of(runs, f"{arm}/0") / "weights.pt"
         if arm not in known and weights.exists():
             found = fold(load_segmenter(weights)[0].trunk)
             _, numbers = pack(found.layers)
@@ -102,7 +102,7 @@ def measure(runs: Path, threads: list[int], rounds: int, known: set[str]) -> Ite
             for kind, found in floats(width, threads, rounds):
                 yield {"arm": f"float/{width}", "runtime": kind, "milliseconds": found}
     for unit in plan.units("a"):
-        weights = runs / unit.key / "weights.pt"
+        weights = plan.folder_of(runs, unit.key) / "weights.pt"
         if unit.seed == 0 and unit.arm not in known and weights.exists():
             yield {"arm": unit.arm, "milliseconds": head_milliseconds(weights, rounds)}
 
@@ -120,7 +120,7 @@ def main() -> None:
         TIMES.unlink(missing_ok=True)
     known = {row["arm"] for row in table.lines(TIMES)}
     here = machine.sentence(machine.describe())
-    for row in measure(options.runs / f"protocol-{plan.PROTOCOL}", options.threads, options.rounds, known):
+    for row in measure(options.runs, options.threads, options.rounds, known):
         table.append({**row, "grid": list(GRID), "machine": here, "date": time.strftime("%Y-%m-%d")}, TIMES)
         print(row, flush=True)
 

@@ -17,7 +17,10 @@ from typing import Any, Optional
 FOLDER = Path(__file__).resolve().parent
 SPLIT = FOLDER / "splits.json"  # 140 cases to train, 20 to look at while tuning, 48 that nothing but the table sees
 SEEDS = (0, 1, 2)
-PROTOCOL = 2  # raised whenever equal units would give other numbers; rows and checkpoints of before do not count
+# Raised whenever equal units would give other numbers; rows and checkpoints of before do not count.
+PROTOCOL = 2
+# For heads that read the scan's intensities padding was background until protocol 3.
+_LATER = {"fusion": 3, "likelihood": 3}
 PARTS = ("a", "b", "c", "d")
 
 STEPS_2D, STEPS_3D, STEPS_FULL = 1500, 3000, 3000
@@ -33,6 +36,16 @@ TRUNKS = {
 # Of float and ternary networks in part (d).
 FRONT = {"float": (4, 8, 16, 32), "ternary": (8, 16, 32, 48)}
 THRESHOLDS = (0.3, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
+
+
+def protocol_of(key: str) -> int:
+    """The protocol of a unit or an arm, by its name."""
+    return max((number for head, number in _LATER.items() if head in key), default=PROTOCOL)
+
+
+def folder_of(runs: Path, key: str) -> Path:
+    """The folder of a unit's run."""
+    return runs / f"protocol-{protocol_of(key)}" / key
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def config_of(unit: Unit, runs: Path, split: Path = plan.SPLIT) -> RunConfig:
     changes: dict[str, Any] = {}
     for key, arm in (("teacher", unit.teacher), ("start_from", unit.start)):
         if arm:
-            changes[key] = runs / f"{arm}/{unit.seed}" / "weights.pt"
+            changes[key] = plan.folder_of(runs, f"{arm}/{unit.seed}") / "weights.pt"
     steps = unit.config["steps"]
     return RunConfig.from_dict(
         {
@@ -65,7 +65,7 @@ def config_of(unit: Unit, runs: Path, split: Path = plan.SPLIT) -> RunConfig:
 def train(unit: Unit, data: Path, runs: Path, minutes: float, split: Path = plan.SPLIT) -> Optional[Path]:
     """Train a unit, or go on with it; the checkpoint, or None where the time was up."""
     config = config_of(unit, runs, split)
-    folder = runs / unit.key
+    folder = plan.folder_of(runs, unit.key)
     began = time.monotonic()
     weights = train_on_cases(config, data, folder, resume=True, max_minutes=minutes)
     spent = folder / "minutes.txt"
@@ -104,9 +104,9 @@ def row_of(unit: Unit, weights: Path, data: Path, runs: Path, split: Path = plan
         "part": unit.part,
         "arm": unit.arm,
         "seed": unit.seed,
-        "protocol": plan.PROTOCOL,
+        "protocol": plan.protocol_of(unit.key),
         "steps": content["step"],
-        "minutes": float((runs / unit.key / "minutes.txt").read_text()),
+        "minutes": float((plan.folder_of(runs, unit.key) / "minutes.txt").read_text()),
         "parameters": count_parameters(segmenter.trunk),
         "head_parameters": count_parameters(segmenter.head),
         "macs": count_macs(segmenter.trunk, (1, segmenter.shape.channels, *low)),
@@ -130,7 +130,7 @@ def claimed(folder: Path) -> Iterator[bool]:
 
 def ready(unit: Unit, runs: Path, there: Mapping[str, Any]) -> bool:
     """Whether what a unit needs is trained, and its head exists."""
-    trained = all((runs / key / "weights.pt").exists() and key in there for key in unit.needs)
+    trained = all((plan.folder_of(runs, key) / "weights.pt").exists() and key in there for key in unit.needs)
     return trained and unit.config["head"]["name"] in HEADS
 
 
@@ -144,7 +144,6 @@ def main() -> None:
     parser.add_argument("--match", default="", help="only units whose name holds this text")
     parser.add_argument("--list", action="store_true", help="say what is there and what is missing, and end")
     options = parser.parse_args()
-    options.runs = options.runs / f"protocol-{plan.PROTOCOL}"
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -166,7 +165,7 @@ def main() -> None:
             there = table.rows()
             if unit.key in there or not ready(unit, options.runs, there):
                 continue
-            with claimed(options.runs / unit.key) as ours:
+            with claimed(plan.folder_of(options.runs, unit.key)) as ours:
                 if not ours or unit.key in table.rows():
                     continue
                 began = time.monotonic()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.experiments.plan import PROTOCOL
+from benchmarks.experiments.plan import protocol_of
 
 TABLE = Path(__file__).resolve().parent / "results.jsonl"
 
@@ -23,7 +23,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def rows(path: Path = TABLE) -> dict[str, dict[str, Any]]:
     """The rows of this protocol by key; of a key that comes twice the last one."""
-    return {row["unit"]: row for row in lines(path) if row.get("protocol") == PROTOCOL}
+    return {row["unit"]: row for row in lines(path) if row.get("protocol") == protocol_of(row["unit"])}
 
 
 def append(row: Mapping[str, Any], path: Path = TABLE) -> None:

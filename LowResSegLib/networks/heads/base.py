@@ -14,6 +14,7 @@ from LowResSegLib.networks.settings import HeadSettings
 from LowResSegLib.networks.trunk import Features, cut
 
 LEAD_LIMIT = 10.0
+PADDING = -1.0  # below all intensities: what is no voxel of the scan
 
 Levels = Union[Tensor, list[Tensor]]
 
@@ -38,6 +39,9 @@ class Head(nn.Module):
     """
 
     needs_image = False
+    knows_padding = (
+        False  # whether `fine` sees what is `PADDING`; to others it is 0, or as the voxels beside it
+    )
     OPTIONS: tuple[str, ...] = ()
 
     def __init__(self, settings: HeadSettings, classes: int, channels: int, dimensions: int) -> None:
@@ -60,8 +64,8 @@ class Head(nn.Module):
 
         Args:
             features: logits (batch, classes, [z,] y, x) and what they were made from.
-            image: (batch, 1, [z,] y, x) at high resolution, in the unit of the network's input. Only heads that
-                need one look at it.
+            image: (batch, 1, [z,] y, x) at high resolution, in the unit of the network's input; `PADDING` where the
+                scan has no voxel. Only heads that need one look at it.
             size: of the result, [z,] y, x; by default the image's, or the low-resolution size times the factors.
 
         Returns:
@@ -85,9 +89,11 @@ class Head(nn.Module):
         if list(image.shape[2:]) != size:
             raise InputError(f"The image has {list(image.shape[2:])} voxels, the wanted logits {size}.")
         missing = [limit - edge for edge, limit in zip(size, whole)]
+        padding = [part for edge in reversed(missing) for part in (0, edge)]
+        image = image if self.knows_padding else image.clamp(min=0)
         if any(missing):
-            padding = [part for edge in reversed(missing) for part in (0, edge)]
-            image = functional.pad(image, padding, mode="replicate")
+            mode, value = ("constant", PADDING) if self.knows_padding else ("replicate", None)
+            image = functional.pad(image, padding, mode, value)
         return cropped(self.fine(features, image), size, whole)
 
     def fine(self, features: Features, image: Optional[Tensor]) -> Levels:

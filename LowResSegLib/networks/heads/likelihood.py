@@ -44,6 +44,7 @@ class LikelihoodHead(Head):
     """
 
     needs_image = True
+    knows_padding = True
     OPTIONS: tuple[str, ...] = ("model", "near")
 
     def __init__(self, settings: HeadSettings, classes: int, channels: int, dimensions: int) -> None:
@@ -72,19 +73,24 @@ class LikelihoodHead(Head):
 
         Args:
             logits: at low resolution.
-            image: at high resolution.
+            image: at high resolution; `base.PADDING` where the scan has no voxel.
         """
+        inside = (image >= 0).to(image.dtype)
         levels = intensity_levels(image)
-        table = self.table(logits, levels)
-        blurred = intensity_levels(self.linear(self.coarse(image)))
+        table = self.table(logits, levels, inside)
+        share = self.coarse(inside)
+        known, some = self.coarse(image * inside) / share.clamp(min=1e-6), (share > 0).to(image.dtype)
+        blurred = intensity_levels(self.linear(known) / self.linear(some).clamp(min=1e-6))  # as if the grid ended there
         return look_up(table, levels), look_up(table, blurred)
 
-    def table(self, logits: Tensor, levels: Tensor) -> Tensor:
+    def table(self, logits: Tensor, levels: Tensor, inside: Optional[Tensor] = None) -> Tensor:
         """Log-likelihood ratio by class and intensity, (batch, classes, 128), within +-5.
 
         Args:
             logits: at low resolution.
             levels: (batch, 1, ...) int64, the high-resolution image as levels of intensity.
+            inside: (batch, 1, ...), 1 where a voxel counts and 0 where it does not; None counts all. A deployed scan
+                has no padding, so what was padded for training must not count either.
         """
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
@@ -92,6 +98,8 @@ class LikelihoodHead(Head):
             probability = self._probability(self.linear(logits))
             if self.near:
                 probability = probability * self.linear(self._boundary(self._probability(logits)))
+            if inside is not None:
+                probability = probability * inside
             flat = probability.flatten(2)
             counts = flat.new_zeros((*flat.shape[:2], INTENSITIES))
             counts = counts.scatter_add(2, levels.flatten(2).expand(-1, flat.shape[1], -1), flat)
