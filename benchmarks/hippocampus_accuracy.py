@@ -73,7 +73,7 @@ def accuracy(found: dict[Way, Evaluation], times: dict[int, dict[Way, float]]) -
         difference = 100 * (by_case(evaluation) - by_case(found[MODELS[1], 1]))
         low, high = bootstrap(difference)
         against = "" if way == (MODELS[1], 1) else f"{difference.mean():+.2f} ({low:+.2f} to {high:+.2f}) points"
-        distances = [f"{evaluation.mean('hd95')['all']:.2f}", f"{evaluation.mean('surface_dice')['all']:.3f}"]
+        distances = [f"{evaluation.mean('hd95_mm')['all']:.2f}", f"{evaluation.mean('surface_dice')['all']:.3f}"]
         took = [f"{each[way]:.1f}" for each in times.values()]
         size = (CHECKOUT / "Resources" / "Models" / f"{way[0]}.lowresseg").stat().st_size / 1000
         rows.append([f"`{way[0]}`", str(way[1]), *means, against, *distances, *took, f"{size:.0f}"])
@@ -91,7 +91,7 @@ def main() -> None:
     """Evaluate, time, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="Task04 of the Medical Segmentation Decathlon")
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()

@@ -69,7 +69,7 @@ def available_models() -> dict[str, Path]:
     for folder in model_folders():
         # A folder that is missing, or that this user may not enter, has no models for them.
         with contextlib.suppress(OSError):
-            for name in sorted(os.listdir(folder)):
+            for name in sorted(os.listdir(folder), key=os.path.splitext):  # hippocampus before hippocampus-float
                 # A hidden one is half written, or what a computer of Apple's leaves beside a copy.
                 if name.endswith(SUFFIX) and not name.startswith("."):
                     found.setdefault(name[: -len(SUFFIX)], folder / name)

@@ -239,3 +239,10 @@ def test_the_command_line_installs_lists_and_removes(
     assert "no model named" in run(2, "--remove", "liver")[1]
     assert "not in your own folder" in run(2, "--remove", "brain")[1]
     assert "goes with --install" in run(2, "--overwrite")[1]
+
+
+def test_models_are_listed_by_their_names(home: Path, tmp_path: Path) -> None:
+    """Not by those of their files, in which an ending would come after a hyphen."""
+    for name in ("zone-wide", "zone", "zone-small"):
+        install_model(written(tmp_path / f"{name}{SUFFIX}", name))
+    assert [name for name in available_models() if name.startswith("zone")] == ["zone", "zone-small", "zone-wide"]
