@@ -85,7 +85,8 @@ def test_configurations_run_on_small_files_of_the_same_layout(path: Path, tmp_pa
 def test_there_are_configurations_for_the_papers_and_the_hippocampus() -> None:
     assert {path.stem for path in CONFIGS} == {
         "hippocampus_float", "hippocampus_float_small", "hippocampus_head", "hippocampus_teacher",
-        "hippocampus_ternary", "jnet_brats_16", "jnet_brats_32", "jnet_prostate_16", "jnet_prostate_32", "ternarynet_pancreas",
+        "hippocampus_ternary", "jnet_brats_16", "jnet_brats_32", "jnet_prostate_16", "jnet_prostate_32",
+        "ternarynet_pancreas",
     }  # fmt: skip
 
 
