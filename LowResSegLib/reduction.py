@@ -35,8 +35,9 @@ from LowResSegLib.errors import InputError
 from LowResSegLib.kernels import reduce as native
 from LowResSegLib.model.plan import MAX_LOGIT
 
-_MISSING = -MAX_LOGIT - 1
+_BEST = 2 * MAX_LOGIT + 1  # so that what is listed is above 0, which memory has that nobody touched
 _MAX_CLASSES = 255
+_LISTS = 0.9  # share of the work of reducing that finding the lists is
 _CORNERS = tuple(itertools.product((0, 1), repeat=3))
 
 
@@ -76,32 +77,30 @@ def reduce(
         step: called again and again with the share that is done, 0 to 1; may raise to stop.
     """
     report = step or (lambda share: None)
-    used = logits[(slice(None), *(slice(0, n) for n in size))]
     if native.available():
-        winners, lists = native.lists_of(logits, size, threads, report)
-    else:
-        winners, lists = lists_in_numpy(used, report)
+        found = native.lists_of(logits, size, threads, lambda share: report(_LISTS * share))
+        lists, below = native.gather(logits, size, found, threads, lambda share: report(_LISTS + (1 - _LISTS) * share))
+        return Reduced(len(logits), found[0], found[1], lists, below)
+    return reduce_in_numpy(logits[(slice(None), *(slice(0, n) for n in size))], report)
+
+
+def reduce_in_numpy(used: np.ndarray, report: Callable[[float], None]) -> Reduced:
+    """What `reduce` does, of the used part of the grid alone; see there."""
+    winners, lists = _lists_of(used, lambda share: report(_LISTS * share))
     mixed = np.bitwise_or.reduce(lists, axis=0) > 0
     places = np.flatnonzero(mixed.ravel())
     chosen = np.ascontiguousarray(lists.reshape(len(lists), -1)[:, places])
-    planes = used.reshape(len(used), -1) if used.flags.c_contiguous else None
-    best = used.max(0).ravel()[places] if planes is None else _taken(planes, winners.ravel()[places], places)
+    best = used.max(0).ravel()[places]
     parts = []
     for number in range(len(used)):
         listed = np.flatnonzero(chosen[number // 8] & (1 << number % 8))
-        plane = used[number].ravel() if planes is None else planes[number]
-        parts.append((best[listed] - plane[places[listed]]).astype(np.uint16))
-        report(1.0)
+        parts.append((best[listed] - used[number].ravel()[places[listed]]).astype(np.uint16))
+        report(_LISTS + (1 - _LISTS) * (number + 1) / len(used))
     return Reduced(len(used), winners, mixed, chosen, np.concatenate(parts))
 
 
-def _taken(planes: np.ndarray, numbers: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Of each place the logit of the class that is numbered."""
-    return planes.ravel()[numbers.astype(np.int64) * planes.shape[1] + places]
-
-
-def lists_in_numpy(used: np.ndarray, step: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray]:
-    """What `kernels.reduce.lists_of` does, of the used part of the grid alone; see there."""
+def _lists_of(used: np.ndarray, step: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray]:
+    """Winners and lists, as `kernels.reduce.lists_of` has them, of the used part of the grid."""
     classes, shape = len(used), used.shape[1:]
     best, winners = used[0].copy(), np.zeros(shape, np.uint8)
     for number in range(1, classes):
@@ -151,46 +150,87 @@ def _mark_layer(used: np.ndarray, winners: np.ndarray, lists: np.ndarray, z: int
             plane[corner][several] |= byte
 
 
-def restore(reduced: Reduced) -> np.ndarray:
-    """Logits that have the labels of the full ones: int16 (classes, z, y, x), where (z, y, x) is the `size`.
+def restore(
+    reduced: Reduced, threads: Optional[int] = None, step: Optional[Callable[[float], None]] = None
+) -> np.ndarray:
+    """Logits that have the labels of the full ones when they are interpolated linearly.
+
+    Args:
+        reduced: as `reduce` gave it, or as it came over a network.
+        threads: at most so many for the native kernel; None means all cores.
+        step: called with the share that is done, 0 to 1; may raise to stop.
+
+    Returns:
+        int16 (classes, z, y, x), where (z, y, x) is the `size`, from 0 to 8191.
 
     Raises:
         InputError: the parts do not fit each other.
     """
+    report = step or (lambda share: None)
+    if native.available() and reduced.winners.size:
+        _check_shapes(reduced)
+        parts = (reduced.winners, reduced.mixed, reduced.lists, reduced.below)
+        logits = native.restore(reduced.classes, *parts, threads, report)
+        if logits is None:
+            raise _damaged()
+        return logits
+    return restore_in_numpy(reduced, report)
+
+
+def restore_in_numpy(reduced: Reduced, report: Callable[[float], None]) -> np.ndarray:
+    """What `restore` does; see there."""
     check(reduced)
     shape, voxels = reduced.winners.shape, reduced.winners.size
-    logits = np.full((reduced.classes, voxels), _MISSING, np.int16)
-    logits.ravel()[reduced.winners.ravel().astype(np.int64) * voxels + np.arange(voxels)] = MAX_LOGIT
+    logits = np.zeros((reduced.classes, voxels), np.int16)
+    logits.ravel()[reduced.winners.ravel().astype(np.int64) * voxels + np.arange(voxels)] = _BEST
     places = np.flatnonzero(reduced.mixed.ravel())
     begin = 0
     for number, plane in enumerate(logits):
         listed = places[np.flatnonzero(reduced.lists[number // 8] & (1 << number % 8))]
-        plane[listed] = MAX_LOGIT - reduced.below[begin : begin + len(listed)].astype(np.int32)
+        plane[listed] = _BEST - reduced.below[begin : begin + len(listed)].astype(np.int32)
         begin += len(listed)
+        report((number + 1) / reduced.classes)
     return logits.reshape(reduced.classes, *shape)
 
 
 def check(reduced: Reduced) -> None:
     """Raise InputError where the parts of reduced logits do not fit each other, as in a damaged answer."""
-    classes, winners, lists = reduced.classes, reduced.winners, reduced.lists
-    count = int(np.count_nonzero(reduced.mixed))
+    _check_shapes(reduced)
+    classes, winners, lists, below = reduced.classes, reduced.winners, reduced.lists, reduced.below
     fits = (
-        1 <= classes <= _MAX_CLASSES
-        and winners.ndim == 3
-        and winners.dtype == lists.dtype == np.uint8
-        and reduced.mixed.shape == winners.shape
-        and lists.shape == (-(-classes // 8), count)
-        and reduced.below.dtype == np.uint16
+        lists.shape[1] == int(np.count_nonzero(reduced.mixed))
         and int(winners.max(initial=0)) < classes
-        and int(reduced.below.max(initial=0)) <= 2 * MAX_LOGIT
+        and int(below.max(initial=0)) <= 2 * MAX_LOGIT
+        and (classes % 8 == 0 or not (lists[-1] >> classes % 8).any())
     )
-    listed = 0
     if fits:
         ones = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(1)
-        listed = int(ones[lists].sum())
-        fits = classes % 8 == 0 or not (lists[-1] >> classes % 8).any()
         # A winner that is listed as well would get a second value.
         own = winners[reduced.mixed]
-        fits = fits and not (lists[own // 8, np.arange(count)] & (np.uint8(1) << own % 8)).any()
-    if not fits or reduced.below.shape != (listed,):
-        raise InputError("Reduced logits are damaged: their parts do not fit each other.")
+        doubled = (lists[own // 8, np.arange(len(own))] & (np.uint8(1) << own % 8)).any()
+        fits = not doubled and len(below) == int(ones[lists].sum())
+    if not fits:
+        raise _damaged()
+
+
+def _check_shapes(reduced: Reduced) -> None:
+    """Raise InputError where types and shapes alone tell that the parts do not fit each other."""
+    winners, lists, below = reduced.winners, reduced.lists, reduced.below
+    fits = (
+        1 <= reduced.classes <= _MAX_CLASSES
+        and winners.ndim == 3
+        and winners.dtype == lists.dtype == np.uint8
+        and reduced.mixed.dtype == np.bool_
+        and reduced.mixed.shape == winners.shape
+        and lists.ndim == 2
+        and len(lists) == -(-reduced.classes // 8)
+        and lists.shape[1] <= winners.size
+        and below.dtype == np.uint16
+        and below.ndim == 1
+    )
+    if not fits:
+        raise _damaged()
+
+
+def _damaged() -> InputError:
+    return InputError("Reduced logits are damaged: their parts do not fit each other.")

@@ -105,13 +105,15 @@ def _server(args: argparse.Namespace) -> Server:
 
 def _test(args: argparse.Namespace) -> int:
     check = check_server(_server(args))
-    print(json.dumps(check.to_dict(), indent=1) if args.json else check_text(check))
+    entries = {**check.to_dict(), "models": [model.name for model in check.models]}  # `models` tells all of them
+    print(json.dumps(entries, indent=1) if args.json else check_text(check))
     return 0
 
 
 def check_text(check: Check) -> str:
     """What a server that can be used says of itself, in sentences."""
-    lines = [f"The server can be used. It has LowResSeg {check.lowresseg}; its models: {', '.join(check.models)}."]
+    names = ", ".join(model.name for model in check.models)
+    lines = [f"The server can be used. It has LowResSeg {check.lowresseg}; its models: {names}."]
     if check.fingerprint:
         when = "is trusted from now on" if check.first_use else "is the one that is remembered"
         lines.append(f"Its certificate {when}; SHA-256: {readable(check.fingerprint)}")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Optional
 
+from LowResSegLib import engine
 from LowResSegLib.cli.progress import say
 from LowResSegLib.cli.segment import threads_argument
 from LowResSegLib.errors import InputError
@@ -42,6 +43,7 @@ def add(commands: Any) -> None:
     command.add_argument("--behind-proxy", action="store_true", help="a reverse proxy before the server has the TLS")
     command.add_argument("--workers", metavar="N", type=_whole(1, 64), default=1, help="jobs at a time; default: 1")
     command.add_argument("--threads", metavar="N", type=threads_argument, help="of a job; default: all cores, shared")
+    command.add_argument("--gpu", action="store_true", help="run float models on ONNX Runtime's GPU; default: never")
     command.add_argument("--no-volumes", action="store_true", help="take low-resolution grids alone")
     for name, metavar, default, text in (
         ("memory", "MB", None, "of a worker process; default: half of the computer's, shared"),
@@ -108,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         keep_seconds=args.max_keep,
     )
     certificate = _certificate(args.tls, settings)
+    gpu = engine.use_gpu() if args.gpu else ""  # before the worker processes are started
 
     server = Server(settings, certificate)
 
@@ -115,6 +118,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"LowResSeg serves at {server.address}")
         if certificate is not None:
             print(f"SHA-256 fingerprint of its certificate: {fingerprint(certificate[0])}")
+        if gpu:
+            print(f"Float models run by {gpu}.")
         print("For research use only. Ctrl-C ends it.", flush=True)
 
     log_to_stderr()

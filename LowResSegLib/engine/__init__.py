@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Callable
 from types import ModuleType
 from typing import Optional, Union
@@ -70,6 +71,28 @@ def why_not(model: Model) -> Optional[str]:
     except BackendError as error:
         return str(error)
     return None
+
+
+def use_gpu() -> str:
+    """Let float networks run on a GPU, in this process and in those that it starts; ternary ones stay where they are.
+
+    Returns:
+        ONNX Runtime's name of the provider.
+
+    Raises:
+        BackendError: there is no ONNX Runtime that has one.
+    """
+    advice = "install the package onnxruntime-gpu in place of onnxruntime, or leave the GPU out."
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise BackendError(f"A GPU is used through ONNX Runtime, which is not installed; {advice}")
+    _onnx_runtime(True)
+    from LowResSegLib.engine.onnx_session import GPU_VARIABLE, gpu_provider
+
+    provider = gpu_provider()
+    if provider is None:
+        raise BackendError(f"ONNX Runtime has no provider for a GPU here; {advice}")
+    os.environ[GPU_VARIABLE] = "1"
+    return provider
 
 
 def choose_backend(wanted: str = "auto", model: Optional[Model] = None) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
 import onnxruntime
 
-from LowResSegLib.engine.onnx_session import RunFailed, open_session, reason_of, run_session
+from LowResSegLib.engine.onnx_session import GPU_VARIABLE, RunFailed, open_session, reason_of, run_session
 from LowResSegLib.errors import BackendError, ModelError
 from LowResSegLib.model import OnnxNetwork
 from LowResSegLib.model.onnx_network import INTENSITY_SCALE
@@ -21,10 +22,10 @@ _SHARE, _COPIES, _FIXED = 1.2, 3, 90e6
 
 
 @lru_cache(maxsize=2)  # a warm worker runs the same model again and again
-def _session(network: OnnxNetwork, threads: int) -> onnxruntime.InferenceSession:
+def _session(network: OnnxNetwork, threads: int, gpu: bool) -> onnxruntime.InferenceSession:
     try:
         # A float network takes hundreds of MB, which other programs may need between two runs.
-        return open_session(network.content, threads, keeps_memory=False)
+        return open_session(network.content, threads, keeps_memory=False, gpu=gpu)
     except Exception as error:  # its exceptions have no base class of their own
         raise BackendError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load the model's network ({reason_of(error)}); "
@@ -40,7 +41,7 @@ def run(network: OnnxNetwork, grid: np.ndarray, threads: int, step: Callable[[fl
         ModelError: the network's logits are no numbers.
     """
     step(0.0)
-    session = _session(network, threads)
+    session = _session(network, threads, os.environ.get(GPU_VARIABLE) == "1")
     thickness = _SLICES if network.slices else len(grid)
     logits = np.empty((network.classes, *grid.shape), np.int16)
     for first in range(0, len(grid), thickness):

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 import onnxruntime
 
+GPU_VARIABLE = "LOWRESSEG_GPU"  # of the environment: 1 lets float networks run on a GPU
+_GPU_PROVIDERS = (
+    "CUDAExecutionProvider",
+    "ROCMExecutionProvider",
+    "MIGraphXExecutionProvider",
+    "DmlExecutionProvider",
+    "CoreMLExecutionProvider",
+)
 _POLL = 0.05  # seconds between two looks at whether the run shall stop
 
 
@@ -16,13 +24,20 @@ class RunFailed(Exception):
     """ONNX Runtime failed; its own exceptions have no base class of their own. The text is its first line."""
 
 
-def open_session(content: bytes, threads: int, keeps_memory: bool) -> onnxruntime.InferenceSession:
-    """A session for the processor.
+def gpu_provider() -> Optional[str]:
+    """By what this ONNX Runtime uses a GPU; None where it has nothing for one."""
+    there = onnxruntime.get_available_providers()
+    return next((provider for provider in _GPU_PROVIDERS if provider in there), None)
+
+
+def open_session(content: bytes, threads: int, keeps_memory: bool, gpu: bool = False) -> onnxruntime.InferenceSession:
+    """A session for the processor, or for a GPU.
 
     Args:
         content: the graph, an ONNX file's bytes.
         threads: at most so many.
         keeps_memory: keep what a run took for the next one.
+        gpu: run what a GPU can run there, if ONNX Runtime has a provider for one, and the rest on the processor.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -31,7 +46,9 @@ def open_session(content: bytes, threads: int, keeps_memory: bool) -> onnxruntim
     options.enable_cpu_mem_arena = keeps_memory
     # Idle threads shall sleep: the computer has other work, Slicer's window first of all.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    fast = gpu_provider() if gpu else None
+    providers = ["CPUExecutionProvider"] if fast is None else [fast, "CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(content, options, providers=providers)
 
 
 def run_session(

@@ -23,7 +23,7 @@ def reconstruct(
     """Interpolate logits linearly and write the label of the largest one.
 
     Args:
-        logits: int16 (classes, z, y, x), of magnitude up to 4095.
+        logits: int16 (classes, z, y, x), from -4095 to 4095, or from 0 to 8191.
         used: (z, y, x), the part of the grid that covers the volume.
         places: for each axis the grid voxel before each source voxel, and the weight of the next one in 64ths.
         labels: uint8 (z, y, x) on the source grid, which is written; any view whose voxels are different places.

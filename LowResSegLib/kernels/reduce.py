@@ -1,34 +1,45 @@
-"""Which classes can win around each voxel of a grid, by the native kernels; the lists are numpy's."""
+"""Reduced logits by the native kernels: which classes can win, what is left of logits, and logits of it again."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
 from LowResSegLib import kernels
 
+_ARRAY = [ctypes.c_void_p, ctypes.c_size_t]  # an array comes with its bytes
+
 
 @lru_cache(maxsize=1)
-def _start() -> Optional[Callable[..., int]]:
-    """The library's function, its types declared; None where there is none of it."""
-    # A library of the same interface may be older than this function.
-    function = getattr(kernels.library(), "lrs_candidates_start", None) if kernels.available() else None
-    if function is None:
+def _functions() -> Optional[list[Callable[..., int]]]:
+    """The library's functions, in the order of the names below, their types declared; None where one is missing."""
+    number = ctypes.c_int32
+    numbers, last = ctypes.POINTER(number), [number, ctypes.POINTER(ctypes.c_void_p)]
+    full = [*_ARRAY, number, numbers, numbers]
+    arguments = {
+        "lrs_reduce_start": [*full, *4 * _ARRAY, *last],
+        "lrs_gather_start": [*full, *6 * _ARRAY, *last],
+        "lrs_restore_start": [number, numbers, *5 * _ARRAY, ctypes.c_void_p, *last],
+        "lrs_find_runs": [*_ARRAY, ctypes.c_void_p, *_ARRAY],
+        "lrs_write_runs": [ctypes.c_void_p, *_ARRAY, *_ARRAY],
+    }
+    # A library of the same interface may be older than these functions.
+    if not kernels.available() or not all(hasattr(kernels.library(), name) for name in arguments):
         return None
-    pointer, number, size = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t
-    numbers, job = ctypes.POINTER(number), ctypes.POINTER(pointer)
-    function.restype = number
-    function.argtypes = [pointer, size, number, numbers, numbers, pointer, size, pointer, size, number, job]
-    return function
+    found = [getattr(kernels.library(), name) for name in arguments]
+    for function, types in zip(found, arguments.values()):
+        function.restype, function.argtypes = number, types
+    found[3].restype = ctypes.c_uint64
+    return found
 
 
 def available() -> bool:
-    """Whether the library is there and has this kernel."""
-    return _start() is not None
+    """Whether the library is there and has these kernels."""
+    return _functions() is not None
 
 
 def lists_of(
@@ -36,7 +47,7 @@ def lists_of(
     used: tuple[int, ...],
     threads: Optional[int],
     step: Callable[[float], None],
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The winner of each voxel, and the other classes that can win in the cells around it; see `reduction`.
 
     Args:
@@ -46,28 +57,108 @@ def lists_of(
         step: called with the share that is done, 0 to 1; may raise to stop.
 
     Returns:
-        Winners, uint8 (z, y, x), and lists, uint8 (bytes, z, y, x): bit c % 8 of byte c // 8 for class c; both of the
-        used part.
+        Of the used part: winners, uint8 (z, y, x); whether a voxel is mixed, bool (z, y, x); lists, uint8 (bytes, z,
+        y, x), of each slice those of its mixed voxels, one after another, and then what means nothing; and int64 (z,
+        classes + 1), in how many lists of a slice each class is, and how many voxels are mixed.
     """
     logits = np.ascontiguousarray(logits, np.int16)
-    winners = np.empty(used, np.uint8)
+    winners, mixed = np.empty(used, np.uint8), np.empty(used, np.bool_)
     lists = np.empty((-(-len(logits) // 8), *used), np.uint8)
-    job = ctypes.c_void_p()
-    start = _start()
-    assert start is not None
-    status = start(
-        logits.ctypes.data,
-        logits.nbytes,
-        len(logits),
-        (ctypes.c_int32 * 3)(*logits.shape[1:]),
-        (ctypes.c_int32 * 3)(*used),
-        winners.ctypes.data,
-        winners.nbytes,
-        lists.ctypes.data,
-        lists.nbytes,
-        threads or kernels.cores(),
-        ctypes.byref(job),
-    )
-    kernels.check(status)
+    counts = np.empty((used[0], len(logits) + 1), np.int64)
+    _run(0, [*_full(logits, used), *_arrays(winners, mixed, lists, counts)], threads, step)
+    return winners, mixed, lists, counts
+
+
+def gather(
+    logits: np.ndarray,
+    used: tuple[int, ...],
+    found: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+    threads: Optional[int],
+    step: Callable[[float], None],
+) -> tuple[np.ndarray, np.ndarray]:
+    """The lists of the mixed voxels, and how far the classes in them are below the winners; see `reduction.Reduced`.
+
+    Args:
+        logits: as of `lists_of`.
+        used: as of `lists_of`.
+        found: what that returned.
+        threads: as of `lists_of`.
+        step: as of `lists_of`.
+    """
+    logits = np.ascontiguousarray(logits, np.int16)
+    total = found[3].sum(0)
+    lists = np.empty((len(found[2]), total[-1]), np.uint8)
+    below = np.empty(total[:-1].sum(), np.uint16)
+    _run(1, [*_full(logits, used), *_arrays(*found, lists, below)], threads, step)
+    return lists, below
+
+
+def restore(
+    classes: int,
+    winners: np.ndarray,
+    mixed: np.ndarray,
+    lists: np.ndarray,
+    below: np.ndarray,
+    threads: Optional[int],
+    step: Callable[[float], None],
+) -> Optional[np.ndarray]:
+    """Logits of reduced ones, int16 (classes, z, y, x); None where the parts do not fit each other.
+
+    Args:
+        classes: 1 to 255.
+        winners: as of `reduction.Reduced`, like the next ones; `reduction` checks their types and shapes.
+        mixed: see there.
+        lists: see there.
+        below: see there.
+        threads: at most so many; None means all cores.
+        step: called with the share that is done, 0 to 1; may raise to stop.
+    """
+    # What is 0 is not touched: the system has such pages without any work.
+    logits = np.zeros((classes, *winners.shape), np.int16)
+    parts = [np.require(part, requirements=["C", "A"]) for part in (winners, mixed, lists, below)]
+    faults = ctypes.c_int64()
+    sizes = (ctypes.c_int32 * 3)(*winners.shape)
+    _run(2, [classes, sizes, *_arrays(*parts, logits), ctypes.addressof(faults)], threads, step)
+    return None if faults.value else logits
+
+
+def runs_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of equal numbers in a uint8 array, uint8, and their lengths less 1, uint16; see `remote.packed`."""
+    functions = _functions()
+    assert functions is not None
+    values = np.ascontiguousarray(values)
+    count = max(1024, values.size // 16)  # a guess
+    while True:
+        runs, lengths = np.empty(count, np.uint8), np.empty(count, np.uint16)
+        there = functions[3](*_arrays(values), runs.ctypes.data, lengths.ctypes.data, count)
+        if there <= count:
+            return runs[:there], lengths[:there]
+        count = there
+
+
+def of_runs(runs: np.ndarray, lengths: np.ndarray, count: int) -> Optional[np.ndarray]:
+    """The numbers of runs, one after another, uint8; None where they are not `count`."""
+    functions = _functions()
+    assert functions is not None
+    runs, lengths = (np.require(part, requirements=["C", "A"]) for part in (runs, lengths))
+    values = np.empty(count, np.uint8)
+    status = functions[4](runs.ctypes.data, lengths.ctypes.data, len(runs), *_arrays(values))
+    return values if status == 0 else None
+
+
+def _full(logits: np.ndarray, used: tuple[int, ...]) -> list[Any]:
+    """Arguments that say where full logits are, and which part of the grid is used."""
+    sizes = (ctypes.c_int32 * 3)(*logits.shape[1:]), (ctypes.c_int32 * 3)(*used)
+    return [*_arrays(logits), len(logits), *sizes]
+
+
+def _arrays(*arrays: np.ndarray) -> list[int]:
+    return [number for array in arrays for number in (array.ctypes.data, array.nbytes)]
+
+
+def _run(number: int, arguments: list[Any], threads: Optional[int], step: Callable[[float], None]) -> None:
+    """Start one of the functions and wait for its end."""
+    functions, job = _functions(), ctypes.c_void_p()
+    assert functions is not None
+    kernels.check(functions[number](*arguments, threads or kernels.cores(), ctypes.byref(job)))
     kernels.run_job(job, step)
-    return winners, lists

@@ -25,7 +25,7 @@ def reconstruct(
     """Labelmap on the source grid.
 
     Args:
-        logits: int16 (classes, z, y, x) on `low.grid`, of magnitude up to 4095.
+        logits: int16 (classes, z, y, x) on `low.grid`, from -4095 to 4095, or restored ones from 0 to 8191.
         low: what `sampling.sample` made of the volume.
         step: called with the share that is done, 0 to 1; may raise to stop.
         threads: at most so many for the native kernels; None means all cores.

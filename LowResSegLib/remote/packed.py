@@ -8,10 +8,11 @@ A body is the voxels of one array, in order, compressed by zlib or not. A result
     the arrays       each so many bytes, one after another; two bytes a number as all low bytes, then all high bytes,
                      which compress better
 
-A result of the kind `grid` has `winners`, `mixed` (bits), `lists`, `below` and `classes` of reduced logits (see
-`reduction`); or, for a model whose labels depend on more than which class wins, all `logits`, int16 (classes, z, y, x).
-It may have `confidence`, uint8 (z, y, x), too; all are of the used part of the grid. A result of the kind `volume` has
-`labels`, uint8 (z, y, x).
+A result of the kind `grid` has `classes`, `mixed` (bits), `lists` and `below` of reduced logits (see `reduction`), and
+their winners as runs of equal ones, in the array's order: `runs`, uint8, and `lengths`, uint16, each less 1. Or, for a
+model whose labels depend on more than which class wins, it has all `logits`, int16 (classes, z, y, x). It may have
+`confidence`, uint8 (z, y, x), too; all are of the used part of the grid. A result of the kind `volume` has `labels`,
+uint8 (z, y, x).
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from typing import BinaryIO, Optional, Union
 
 import numpy as np
 
+from LowResSegLib.kernels import reduce as native
 from LowResSegLib.model.plan import MAX_LOGIT
-from LowResSegLib.reduction import Reduced, check, restore
+from LowResSegLib.reduction import Reduced, restore
 from LowResSegLib.remote.protocol import DTYPES, ENCODINGS, ProtocolError
 
 MAGIC = b"LRSPACK1"
@@ -33,8 +35,11 @@ _LEVEL = 1  # of zlib: on labels and logits a higher one is many times slower fo
 _CHUNK = 1 << 18
 _MOST_DESCRIPTION = 1 << 16
 _MOST_ARRAYS = 16
+_LONGEST_RUN = 1 << 16
 
 Arrays = dict[str, np.ndarray]
+Content = Union[bytes, bytearray, memoryview]
+Pieces = list[Union[bytes, memoryview]]
 
 
 def little_endian(dtype: str) -> np.dtype:
@@ -42,15 +47,15 @@ def little_endian(dtype: str) -> np.dtype:
     return np.dtype(dtype).newbyteorder("<")
 
 
-def compress_body(array: np.ndarray, encoding: str) -> bytes:
-    """The body of a job.
+def compress_body(array: np.ndarray, encoding: str) -> Union[bytes, memoryview]:
+    """The body of a job; a raw one is the array itself where that travels as it is.
 
     Args:
         array: of one of DTYPES.
         encoding: one of ENCODINGS.
     """
-    content = np.ascontiguousarray(array, little_endian(array.dtype.name))
-    return zlib.compress(content.data, _LEVEL) if encoding == "zlib" else content.tobytes()
+    content = np.ascontiguousarray(array, little_endian(array.dtype.name)).reshape(-1).view(np.uint8)
+    return zlib.compress(content.data, _LEVEL) if encoding == "zlib" else content.data
 
 
 def read_body(stream: BinaryIO, shape: tuple[int, ...], dtype: str, encoding: str) -> np.ndarray:
@@ -62,7 +67,13 @@ def read_body(stream: BinaryIO, shape: tuple[int, ...], dtype: str, encoding: st
     array = np.empty(shape, little_endian(dtype))
     room = memoryview(array.reshape(-1).view(np.uint8).data)
     filled = 0
-    for piece in _pieces(stream, encoding):
+    if encoding == "raw":
+        while filled < len(room):
+            count = stream.readinto(room[filled:])  # type: ignore[attr-defined]  # a file: without a copy
+            if not count:
+                break
+            filled += count
+    for piece in iter(lambda: stream.read(_CHUNK), b"") if encoding == "raw" else _unpacked(stream):
         if filled + len(piece) > len(room):
             raise ProtocolError("The body is longer than its shape says.")
         room[filled : filled + len(piece)] = piece
@@ -72,11 +83,8 @@ def read_body(stream: BinaryIO, shape: tuple[int, ...], dtype: str, encoding: st
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _pieces(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
+def _unpacked(stream: BinaryIO) -> Iterator[bytes]:
     """What a stream holds, decompressed, some hundred kilobytes at a time."""
-    if encoding == "raw":
-        yield from iter(lambda: stream.read(_CHUNK), b"")
-        return
     unpacker = zlib.decompressobj()
     try:
         for chunk in iter(lambda: stream.read(_CHUNK), b""):
@@ -92,21 +100,21 @@ def _pieces(stream: BinaryIO, encoding: str) -> Iterator[bytes]:
         raise ProtocolError("The body is damaged: its end is missing.")
 
 
-def pack(arrays: Mapping[str, np.ndarray], encoding: str) -> bytes:
-    """A container of arrays of DTYPES; `encoding` is one of ENCODINGS."""
+def pack(arrays: Mapping[str, np.ndarray], encoding: str) -> Pieces:
+    """A container of arrays of DTYPES, in pieces one after another; `encoding` is one of ENCODINGS."""
     described, parts = [], []
     for name, array in arrays.items():
-        content = np.ascontiguousarray(array, little_endian(array.dtype.name))
-        if encoding == "zlib" and content.itemsize == 2:
-            content = content.reshape(-1).view(np.uint8).reshape(-1, 2).T.copy()
-        part = zlib.compress(content.data, _LEVEL) if encoding == "zlib" else content.tobytes()
+        content = np.ascontiguousarray(array, little_endian(array.dtype.name)).reshape(-1).view(np.uint8)
+        if encoding == "zlib" and array.dtype.itemsize == 2:
+            content = content.reshape(-1, 2).T.copy().reshape(-1)
+        part = zlib.compress(content.data, _LEVEL) if encoding == "zlib" else content.data
         described.append({"name": name, "dtype": array.dtype.name, "shape": list(array.shape), "bytes": len(part)})
         parts.append(part)
     description = json.dumps({"encoding": encoding, "arrays": described}).encode()
-    return b"".join([MAGIC, len(description).to_bytes(4, "little"), description, *parts])
+    return [MAGIC + len(description).to_bytes(4, "little") + description, *parts]
 
 
-def unpack(content: bytes, most: int) -> Arrays:
+def unpack(content: Content, most: int) -> Arrays:
     """The arrays of a container.
 
     Args:
@@ -149,10 +157,9 @@ def _unpack(content: memoryview, most: int) -> Arrays:
 
 
 def _array(part: memoryview, dtype: np.dtype, size: int, encoding: str) -> np.ndarray:
-    """The numbers of one array, in order."""
-    if encoding == "raw":
-        plain: bytes = bytes(part)
-    else:
+    """The numbers of one array, in order; raw ones stay where they are, unless that is no place for such numbers."""
+    plain: Content = part
+    if encoding == "zlib":
         unpacker = zlib.decompressobj()
         plain = unpacker.decompress(part, size) if size else b""
         # The end of a stream may come only when a byte more than there is was asked for.
@@ -162,11 +169,11 @@ def _array(part: memoryview, dtype: np.dtype, size: int, encoding: str) -> np.nd
         raise ValueError("length")
     if encoding == "zlib" and dtype.itemsize == 2:
         plain = np.frombuffer(plain, np.uint8).reshape(2, -1).T.tobytes()
-    return np.frombuffer(plain, dtype).astype(dtype.newbyteorder("="), copy=False)
+    return np.require(np.frombuffer(plain, dtype).astype(dtype.newbyteorder("="), copy=False), requirements="A")
 
 
-def pack_logits(logits: Union[Reduced, np.ndarray], confidence: Optional[np.ndarray], encoding: str) -> bytes:
-    """The result of a job of the kind `grid`.
+def pack_logits(logits: Union[Reduced, np.ndarray], confidence: Optional[np.ndarray], encoding: str) -> Pieces:
+    """The result of a job of the kind `grid`, in pieces.
 
     Args:
         logits: reduced, or all of them: int16 (classes, z, y, x) of the used part of the grid.
@@ -176,7 +183,7 @@ def pack_logits(logits: Union[Reduced, np.ndarray], confidence: Optional[np.ndar
     if isinstance(logits, Reduced):
         arrays = {
             "classes": np.array([logits.classes], np.uint8),
-            "winners": logits.winners,
+            **_runs(logits.winners),
             "mixed": np.packbits(logits.mixed),
             "lists": logits.lists,
             "below": logits.below,
@@ -186,7 +193,35 @@ def pack_logits(logits: Union[Reduced, np.ndarray], confidence: Optional[np.ndar
     return pack(arrays if confidence is None else {**arrays, "confidence": confidence}, encoding)
 
 
-def unpack_logits(content: bytes, classes: int, size: tuple[int, ...]) -> tuple[np.ndarray, Optional[np.ndarray]]:
+def _runs(array: np.ndarray) -> Arrays:
+    """An array of uint8 as runs of equal numbers, of up to 65536 each."""
+    if native.available():
+        runs, lengths = native.runs_of(array)
+        return {"runs": runs, "lengths": lengths}
+    flat = array.reshape(-1)
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(starts, append=flat.size)
+    parts = -(-lengths // _LONGEST_RUN)
+    pieces = np.full(int(parts.sum()), _LONGEST_RUN)
+    pieces[np.cumsum(parts) - 1] = lengths - (parts - 1) * _LONGEST_RUN
+    return {"runs": flat[starts].repeat(parts), "lengths": (pieces - 1).astype(np.uint16)}
+
+
+def _of_runs(runs: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:
+    """The numbers of `_runs`, one after another; raises ValueError where they are not so many."""
+    if runs.dtype != np.uint8 or lengths.dtype != np.uint16 or runs.ndim != 1 or runs.shape != lengths.shape:
+        raise ValueError("runs")
+    if native.available():
+        numbers = native.of_runs(runs, lengths, count)
+    else:
+        each = lengths.astype(np.int64) + 1
+        numbers = runs.repeat(each) if each.sum() == count else None
+    if numbers is None:
+        raise ValueError("lengths")
+    return numbers
+
+
+def unpack_logits(content: Content, classes: int, size: tuple[int, ...]) -> tuple[np.ndarray, Optional[np.ndarray]]:
     """Logits that have the labels of the server's, and the confidence, if it was asked for.
 
     Reduced logits are good for linear reconstruction alone; the server sends all of them where the model has another.
@@ -203,7 +238,7 @@ def unpack_logits(content: bytes, classes: int, size: tuple[int, ...]) -> tuple[
         ProtocolError: the result is damaged, or not of these classes and this size.
     """
     voxels = math.prod(size)
-    arrays = unpack(content, voxels * (classes * 3 + 4) + 1024)
+    arrays = unpack(content, voxels * (classes * 3 + 6) + 1024)
     try:
         confidence = arrays.get("confidence")
         if confidence is not None and (confidence.dtype != np.uint8 or confidence.shape != tuple(size)):
@@ -214,13 +249,13 @@ def unpack_logits(content: bytes, classes: int, size: tuple[int, ...]) -> tuple[
                 raise ValueError("logits")
             return logits, confidence
         count = arrays["classes"]
-        if count.shape != (1,) or count[0] != classes or arrays["winners"].shape != tuple(size):
-            raise ValueError("size")
+        if count.shape != (1,) or count[0] != classes:
+            raise ValueError("classes")
+        winners = _of_runs(arrays["runs"], arrays["lengths"], voxels).reshape(size)
         if arrays["mixed"].shape != (-(-voxels // 8),):
             raise ValueError("mixed")
-        mixed = np.unpackbits(arrays["mixed"], count=voxels).astype(np.bool_).reshape(size)
-        reduced = Reduced(classes, arrays["winners"], mixed, arrays["lists"], arrays["below"])
-        check(reduced)
+        mixed = np.unpackbits(arrays["mixed"], count=voxels).view(np.bool_).reshape(size)
+        reduced = Reduced(classes, winners, mixed, arrays["lists"], arrays["below"])
         return restore(reduced), confidence
     except Exception as error:
         if isinstance(error, MemoryError):
@@ -228,12 +263,12 @@ def unpack_logits(content: bytes, classes: int, size: tuple[int, ...]) -> tuple[
         raise ProtocolError("The result is damaged or of another job; run it again.") from error
 
 
-def pack_labels(labels: np.ndarray, encoding: str) -> bytes:
-    """The result of a job of the kind `volume`: its labelmap, uint8 (z, y, x)."""
+def pack_labels(labels: np.ndarray, encoding: str) -> Pieces:
+    """The result of a job of the kind `volume`, in pieces: its labelmap, uint8 (z, y, x)."""
     return pack({"labels": labels}, encoding)
 
 
-def unpack_labels(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
+def unpack_labels(content: Content, shape: tuple[int, ...]) -> np.ndarray:
     """The labelmap of a result of the kind `volume`, uint8 (z, y, x) of the volume's shape; raises ProtocolError."""
     labels = unpack(content, math.prod(shape) + 1024).get("labels")
     if labels is None or labels.dtype != np.uint8 or labels.shape != tuple(shape):

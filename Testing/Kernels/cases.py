@@ -24,9 +24,11 @@ from LowResSegLib.engine.native import network_bytes
 from LowResSegLib.reconstruction import positions
 from LowResSegLib.reconstruction.evidence import decay
 from LowResSegLib.reconstruction.fusion import count_in_numpy, fuse_in_numpy
+from LowResSegLib.reduction import reduce_in_numpy, restore_in_numpy
 from LowResSegLib.sampling import Orientation, _taps
 
-NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND, COUNT, FUSE, LEVELS = 1, 2, 3, 4, 5, 6, 7, 8  # `kinds` in driver.c
+# `kinds` in driver.c
+NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND, COUNT, FUSE, LEVELS, REDUCE, GATHER, RESTORE = range(1, 12)
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")  # LRS_INT8 and so on
 UNTOUCHED = 0xEE  # what driver.c fills results with before a run
 
@@ -239,6 +241,39 @@ def blend(
     return _section(BLEND, arrays[0], *layouts[0], arrays[1], *layouts[1], between, numbers, result)
 
 
+def reduced(rng: np.random.Generator, classes: int, grid: Sequence[int]) -> list[bytes]:
+    """What can win in a part of a grid, what is left of its logits, logits of that, and of parts that do not fit."""
+    logits, used, _, (count_, whole, part, *_) = _ground(rng, classes, grid, (1, 1, 1))
+    seen = logits[(slice(None), *(slice(0, n) for n in used))]
+    wanted = reduce_in_numpy(seen, lambda share: None)
+    lists = np.zeros((len(wanted.lists), *used), np.uint8)
+    lists[:, wanted.mixed] = wanted.lists
+    bits = np.unpackbits(lists, axis=0, bitorder="little", count=classes)
+    lists[...] = UNTOUCHED
+    starts = np.cumsum(wanted.mixed.sum((1, 2)))[:-1]
+    for z, own in enumerate(np.split(wanted.lists, starts, axis=1)):
+        lists[:, z].reshape(len(lists), -1)[:, : own.shape[1]] = own
+    counts = np.concatenate([bits, [wanted.mixed]]).sum((2, 3)).T.astype(np.int64)
+    found = [counts, wanted.winners, wanted.mixed.astype(np.uint8), lists]
+    left = [wanted.below, wanted.lists]
+    sizes = [np.array([part.nbytes for part in parts], np.int64) for parts in (found, left)]
+    given = [logits, count_, whole, part]
+    restored = restore_in_numpy(wanted, lambda share: None)
+    before, faults = np.zeros(8 + restored.nbytes, np.uint8), np.array([0, 1], np.int64)
+    parts = [count_, part, wanted.winners, wanted.mixed, wanted.lists]
+    return [
+        _section(REDUCE, *given, sizes[0], _joined(*found)),
+        _section(GATHER, *given, *found[1:], counts, sizes[1], _joined(*left)),
+        _section(RESTORE, before, *parts, wanted.below, _joined(faults[:1], restored)),
+        # A number more than the lists have: found before anything is written.
+        _section(RESTORE, before, *parts, np.append(wanted.below, np.uint16(0)), _joined(faults[1:], restored * 0)),
+    ]
+
+
+def _joined(*arrays: np.ndarray) -> np.ndarray:
+    return np.frombuffer(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays), np.uint8)
+
+
 def write(path: Path, seed: int = 0) -> None:
     """Write a file of cases of all kinds."""
     rng = np.random.default_rng(seed)
@@ -287,6 +322,11 @@ def write(path: Path, seed: int = 0) -> None:
         fuse(rng, 18, (8, 8, 12), (30, 9, 40), (turns[1], turns[2], turns[3])),
         fuse(rng, 2, (1, 1, 1), (3, 4, 5), (turns[2], turns[3], turns[1])),
         fuse(rng, 37, (3, 9, 20), (7, 33, 65), (turns[3], turns[1], turns[2])),
+        *reduced(rng, 4, (5, 6, 37)),
+        *reduced(rng, 18, (21, 8, 12)),
+        *reduced(rng, 1, (1, 1, 1)),
+        *reduced(rng, 17, (3, 1, 40)),
+        *reduced(rng, 255, (3, 4, 5)),
         *(levels(rng, kind, (5, 6, 70), bool(i % 2), (turns[i % 4], turns[i // 2])) for i, kind in enumerate(TYPES)),
     ]
     path.write_bytes(b"LRSCASE1" + b"".join(sections))

@@ -270,6 +270,61 @@ static int32_t start_blend(const section *given, run *this) {
                          this->threads, &this->job);
 }
 
+/* The result is several arrays, one after another, whose lengths a blob says; what of them there is no room for. */
+static void split(const section *given, const run *this, uint32_t index, unsigned char **parts, size_t *lengths,
+                  size_t count) {
+  int64_t sizes[4];
+  size_t first = 0;
+  TAKE(index, sizes);
+  for (size_t i = 0; i < count; i++) {
+    const size_t left = this->result.length - first;
+    parts[i] = this->result.data + first;
+    lengths[i] = sizes[i] < 0 || (uint64_t)sizes[i] > left ? left : (size_t)sizes[i];
+    first += lengths[i];
+  }
+}
+
+/* logits, (classes), grid, used, lengths; counts, winners, mixed and lists */
+static int32_t start_reduce(const section *given, run *this) {
+  int32_t classes[1], grid[3], used[3];
+  unsigned char *parts[4];
+  size_t lengths[4];
+  TAKE(1, classes);
+  TAKE(2, grid);
+  TAKE(3, used);
+  split(given, this, 4, parts, lengths, 4);
+  return lrs_reduce_start(DATA(0, int16_t), BYTES(0), classes[0], grid, used, parts[1], lengths[1], parts[2],
+                          lengths[2], parts[3], lengths[3], (int64_t *)(void *)parts[0], lengths[0], this->threads,
+                          &this->job);
+}
+
+/* logits, (classes), grid, used, winners, mixed, lists, counts, lengths; numbers below the winners, chosen lists */
+static int32_t start_gather(const section *given, run *this) {
+  int32_t classes[1], grid[3], used[3];
+  unsigned char *parts[2];
+  size_t lengths[2];
+  TAKE(1, classes);
+  TAKE(2, grid);
+  TAKE(3, used);
+  split(given, this, 8, parts, lengths, 2);
+  return lrs_gather_start(DATA(0, int16_t), BYTES(0), classes[0], grid, used, DATA(4, uint8_t), BYTES(4),
+                          DATA(5, uint8_t), BYTES(5), DATA(6, uint8_t), BYTES(6), DATA(7, int64_t), BYTES(7), parts[1],
+                          lengths[1], (uint16_t *)(void *)parts[0], lengths[0], this->threads, &this->job);
+}
+
+/* zeros, (classes), shape, winners, mixed, lists, numbers below the winners; faults and logits */
+static int32_t start_restore(const section *given, run *this) {
+  int32_t classes[1], shape[3];
+  TAKE(1, classes);
+  TAKE(2, shape);
+  const int whole = this->result.length >= sizeof(int64_t);
+  return lrs_restore_start(classes[0], shape, DATA(3, uint8_t), BYTES(3), DATA(4, uint8_t), BYTES(4), DATA(5, uint8_t),
+                           BYTES(5), DATA(6, uint16_t), BYTES(6),
+                           whole ? (int16_t *)(void *)(this->result.data + sizeof(int64_t)) : NULL,
+                           whole ? this->result.length - sizeof(int64_t) : 0,
+                           whole ? (int64_t *)(void *)this->result.data : NULL, this->threads, &this->job);
+}
+
 typedef struct kind {
   const char *name;
   const char *elements; /* bytes of one number of each blob; what is mapped to structures takes 4 and 8 */
@@ -288,6 +343,9 @@ static const kind kinds[] = {
     {"count", "8444414141214828", start_count, 0, 1},
     {"fuse", "2444414141148148241481", start_fuse, 0, 0},
     {"levels", "844844481", start_levels, 0, 0},
+    {"reduce", "244488", start_reduce, 0, 0},
+    {"gather", "2444111882", start_gather, 0, 0},
+    {"restore", "84411128", start_restore, 0, 1},
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -404,6 +462,36 @@ static const char *describe(uint32_t index, const run *this) {
   return text;
 }
 
+/* Random arrays as runs and back, and runs that do not fit. */
+static void check_runs(void) {
+  for (int n = 0; n < 300; n++) {
+    const size_t length = (size_t)below(n % 10 ? 300 : 200000), most = (size_t)below(n % 10 ? 40 : 150000) + 1;
+    blob values = allocate(length, (size_t)below(8)), again = allocate(length, (size_t)below(8));
+    size_t count = 0;
+    for (size_t i = 0; i < length;) {
+      const unsigned char value = (unsigned char)below(3);
+      for (size_t left = (size_t)below(most) + 1; left && i < length; left--) values.data[i++] = value;
+    }
+    const size_t there = (size_t)lrs_find_runs(values.data, length, NULL, NULL, 0);
+    const size_t room = below(4) ? there : (size_t)below(there + 1);
+    blob runs = allocate(room, 0), lengths = allocate(room * sizeof(uint16_t), 0);
+    uint16_t *numbers = (uint16_t *)(void *)lengths.data;
+    if (lrs_find_runs(values.data, length, runs.data, numbers, room) != there) fail("runs: another number of them");
+    for (size_t i = 0; i < room; i++) count += (size_t)numbers[i] + 1;
+    const int32_t status = lrs_write_runs(runs.data, numbers, room, again.data, length);
+    if (status != (count == length ? LRS_DONE : LRS_BAD_ARGUMENT)) fail("runs: status %d", status);
+    if (room == there && (count != length || (length && memcmp(values.data, again.data, length)))) fail("runs differ");
+    if (room && !below(3)) { /* damaged lengths */
+      numbers[below(room)] = (uint16_t)random_number();
+      lrs_write_runs(runs.data, numbers, room, again.data, length);
+    }
+    release(&values, "values");
+    release(&again, "values of runs");
+    release(&runs, "runs");
+    release(&lengths, "lengths of runs");
+  }
+}
+
 static int check(void) {
   static const int32_t threads[] = {1, 2, 3, 8};
   static run together[MAX_SECTIONS];
@@ -440,6 +528,7 @@ static int check(void) {
     stop(&together[i], describe(i, &together[i]));
     runs++;
   }
+  check_runs();
   lrs_job_free(NULL);
   lrs_job_cancel(NULL);
   lrs_network_free(NULL);

@@ -101,7 +101,7 @@ def grid_job(model: Model, name: str, grids: list[np.ndarray], size: Any, **more
     """A request for the logits of some grids, and its body."""
     stacked = np.stack(grids)
     encoding = more.pop("encoding", "zlib")
-    body = compress_body(stacked, encoding)
+    body = bytes(compress_body(stacked, encoding))
     request = JobRequest(
         key=str(uuid.uuid4()),
         kind="grid",
@@ -120,7 +120,7 @@ def grid_job(model: Model, name: str, grids: list[np.ndarray], size: Any, **more
 
 def volume_job(model: Model, name: str, volume: Volume, **more: Any) -> tuple[JobRequest, bytes]:
     """A request for the labelmap of a volume, and its body."""
-    body = compress_body(volume.array, "zlib")
+    body = bytes(compress_body(volume.array, "zlib"))
     request = JobRequest(
         key=str(uuid.uuid4()),
         kind="volume",

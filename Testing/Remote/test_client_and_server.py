@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from stand_in import scan
 
 from LowResSegLib import pipeline
 from LowResSegLib.errors import Cancelled, InputError, RemoteError
-from LowResSegLib.model import Model
+from LowResSegLib.model import Fusion, Model, write_model
 from LowResSegLib.remote.client import Server, check_server, forget_pin, list_models, segment_remotely, segmenting
 from LowResSegLib.remote.runner import Remote
 
@@ -96,6 +97,42 @@ def test_the_labelmap_is_the_one_of_this_computer(
     whole, told, _ = segment_remotely(volume, "small", server, full_volume=True)
     assert np.array_equal(whole.array, expected.array) and told["grid_shape"] == record["grid_shape"]
     assert {model.name for model in list_models(server)} >= {"small"}
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_model_that_reads_the_scan_once_more_gives_the_same_labels(
+    start: Callable[..., Any],
+    small_model: Model,
+    rng: np.random.Generator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    here: bool,
+) -> None:
+    """With the model's file here, the grid is sent and the fusion made here; without it, the whole scan."""
+    fusion = Fusion(rng.integers(-900, 901, (5, 5, 5)).astype(np.int16), 7, 400, 64, (4, 2, 1))
+    write_model(tmp_path / "models" / "fused.lowresseg", dataclasses.replace(small_model, fusion=fusion))
+    volume, server = scan(rng), Server(start().server.address)
+    expected, _ = pipeline.segment(volume, "fused")
+    assert not np.array_equal(expected.array, pipeline.segment(volume, "small")[0].array)
+    if not here:
+        monkeypatch.setattr(segmenting, "available_models", lambda: {})
+    labelmap, told, _ = segment_remotely(volume, "fused", server)
+    assert np.array_equal(labelmap.array, expected.array)
+    assert told["remote"]["sent"] == ("grid" if here else "volume")
+
+
+def test_a_model_of_the_server_alone_needs_nothing_of_it_here(
+    start: Callable[..., Any], small_model: Model, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, server = scan(rng), Server(start().server.address)
+    expected, record = pipeline.segment(volume, "small")
+    described = {model.name: model for model in list_models(server)}["small"]
+    monkeypatch.setattr(segmenting, "available_models", lambda: {})
+    monkeypatch.setattr(segmenting, "load_model", lambda name: pytest.fail("there is no file of it"))
+    labelmap, told, _ = segment_remotely(volume, "small", server)
+    assert np.array_equal(labelmap.array, expected.array) and told["remote"]["sent"] == "grid"
+    assert told["labels"] == record["labels"] and told["model_sha256"] == record["model_sha256"]
+    assert described.card == small_model.card and described.labels == small_model.labels
 
 
 def test_what_is_no_scan_gets_the_same_sentence_from_there(

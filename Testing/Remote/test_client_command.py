@@ -125,7 +125,7 @@ def test_a_server_is_tested_listed_and_forgotten(
         assert main(["remote", "test", server.url, "--token-file", token]) == 0
         assert "is the one that is remembered" in capsys.readouterr().out
         assert main(["remote", "test", server.url, "--token-file", token, "--json"]) == 0
-        assert json.loads(capsys.readouterr().out)["models"] == ["small", "brain"]
+        assert json.loads(capsys.readouterr().out)["models"][:2] == ["small", "brain"]
         assert main(["remote", "models", server.url, "--token-file", token]) == 0
         assert capsys.readouterr().out.startswith("small\tMR\t3 structures\tRandom\n")
         assert main(["remote", "forget", address]) == 0

@@ -250,7 +250,7 @@ def test_a_result_that_is_not_the_job_s_is_refused(server: StandIn, rng: np.rand
         if kind == "other size":
             from LowResSegLib.remote.packed import pack_labels
 
-            content = pack_labels(np.zeros((3, 3, 3), np.uint8), "raw")
+            content = b"".join(pack_labels(np.zeros((3, 3, 3), np.uint8), "raw"))
         elif kind == "garbage":
             content = np.random.default_rng(1).bytes(1000)
         elif kind == "too long":

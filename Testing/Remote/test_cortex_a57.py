@@ -40,7 +40,6 @@ KINDS = {
 
 
 @pytest.mark.cross
-@pytest.mark.slow
 def test_instructions_are_told_apart(tmp_path: Path) -> None:
     for tool in ("gcc", "aarch64-linux-gnu-gcc", "qemu-aarch64"):
         if shutil.which(tool) is None:

@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from LowResSegLib import load_model
-from LowResSegLib.reduction import reduce
+from LowResSegLib.kernels import reduce as native
+from LowResSegLib.reduction import Reduced, reduce
+from LowResSegLib.remote import packed
 from LowResSegLib.remote.packed import (
     compress_body,
     pack,
@@ -194,31 +196,54 @@ def test_results_there_and_back(encoding: str, rng: np.random.Generator) -> None
         "two": rng.integers(-999, 999, 50).astype(np.int16),
         "none": np.zeros((2, 0), np.uint16),
     }
-    found = unpack(pack(arrays, encoding), 1000)
+    content = b"".join(pack(arrays, encoding))
+    found = unpack(content, 1000)
     assert list(found) == list(arrays)
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype
     with pytest.raises(ProtocolError):
-        unpack(pack(arrays, encoding), 111)
+        unpack(content, 111)
 
 
 def test_logits_and_labels_there_and_back(rng: np.random.Generator) -> None:
     logits = rng.integers(-4095, 4096, (5, 6, 7, 8)).astype(np.int16)
     percent = rng.integers(0, 101, (6, 7, 8)).astype(np.uint8)
-    found, seen = unpack_logits(pack_logits(reduce(logits, (6, 7, 8)), percent, "zlib"), 5, (6, 7, 8))
+    reduced = reduce(logits, (6, 7, 8))
+    found, seen = unpack_logits(b"".join(pack_logits(reduced, percent, "zlib")), 5, (6, 7, 8))
     np.testing.assert_array_equal(found.argmax(0), logits.argmax(0))
     np.testing.assert_array_equal(seen, percent)
-    found, seen = unpack_logits(pack_logits(logits, None, "raw"), 5, (6, 7, 8))
+    found, seen = unpack_logits(b"".join(pack_logits(logits, None, "raw")), 5, (6, 7, 8))
     np.testing.assert_array_equal(found, logits)
     assert seen is None
-    labels = pack_labels(percent, "zlib")
+    labels = b"".join(pack_labels(percent, "zlib"))
     np.testing.assert_array_equal(unpack_labels(labels, (6, 7, 8)), percent)
-    for content, shape in ((labels, (6, 7, 9)), (pack({"labels": logits}, "zlib"), logits.shape)):
+    for content, shape in ((labels, (6, 7, 9)), (b"".join(pack({"labels": logits}, "zlib")), logits.shape)):
         with pytest.raises(ProtocolError):
             unpack_labels(content, shape)
     with pytest.raises(ProtocolError):
-        unpack_logits(pack_logits(reduce(logits, (6, 7, 8)), None, "zlib"), 6, (6, 7, 8))
+        unpack_logits(b"".join(pack_logits(reduced, None, "zlib")), 6, (6, 7, 8))
+
+
+@pytest.mark.parametrize("longest", [1, 2, 1 << 16])
+@pytest.mark.parametrize("ways", ["native native", "native numpy", "numpy native", "numpy numpy"])
+def test_winners_come_back_from_runs_of_any_length(longest: int, ways: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [way == "native" and native.available() for way in ways.split()]
+    winners = np.zeros((1, 5, 70000), np.uint8)
+    winners[0, 1, :65536], winners[0, 3, 5::longest] = 3, 17
+    reduced = Reduced(
+        18, winners, np.zeros(winners.shape, np.bool_), np.zeros((3, 0), np.uint8), np.zeros(0, np.uint16)
+    )
+    monkeypatch.setattr(native, "available", lambda: there[0])
+    content = b"".join(pack_logits(reduced, None, "raw"))
+    monkeypatch.setattr(native, "available", lambda: there[1])
+    found, _ = unpack_logits(content, 18, winners.shape)
+    for runs, lengths in (([3], [4, 4]), ([3, 4], [4, 6]), ([3, 4], [4, 4]), ([], [])):
+        with pytest.raises(ValueError, match=r"runs|lengths"):
+            packed._of_runs(np.array(runs, np.uint8), np.array(lengths, np.uint16), 11)
+    np.testing.assert_array_equal(found.argmax(0), winners)
+    if longest > 2:
+        assert len(content) < winners.size  # which is why
 
 
 @settings(max_examples=400, deadline=None)
@@ -226,7 +251,7 @@ def test_logits_and_labels_there_and_back(rng: np.random.Generator) -> None:
 def test_a_damaged_result_never_gets_through_as_something_impossible(seed: int, encoding: str) -> None:
     rng = np.random.default_rng(seed)
     logits = np.random.default_rng(3).integers(-50, 50, (4, 3, 4, 5)).astype(np.int16)
-    content = bytearray(pack_logits(reduce(logits, (3, 4, 5)), None, encoding))
+    content = bytearray(b"".join(pack_logits(reduce(logits, (3, 4, 5)), None, encoding)))
     for _ in range(rng.integers(1, 4)):
         content[rng.integers(len(content))] = rng.integers(256)
     if rng.random() < 0.2:
@@ -236,4 +261,4 @@ def test_a_damaged_result_never_gets_through_as_something_impossible(seed: int, 
     except ProtocolError as error:
         assert str(error).endswith(".")
     else:
-        assert found.shape == logits.shape and np.abs(found.astype(int)).max() <= 4096
+        assert found.shape == logits.shape and 0 <= found.min() <= found.max() <= 8191

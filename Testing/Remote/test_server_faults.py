@@ -237,7 +237,7 @@ def test_a_client_that_comes_back_takes_its_upload_over(start: Any, small_model:
     "path",
     [
         "/v1/jobs/../../../etc/passwd",
-        "/v1/jobs/..%2f..%2fstate.json",
+        "/v1/jobs/..%2f..%2fstates.jsonl",
         "/v1/jobs/%2e%2e/tokens.json",
         "/v1/jobs/%00",
         "/v1/jobs/" + "0" * 32,
@@ -246,8 +246,8 @@ def test_a_client_that_comes_back_takes_its_upload_over(start: Any, small_model:
         "/v1/jobs/" + "0" * 20_000,
         "/v1/jobs//result",
         "//v1/jobs",
-        "/v1/jobs/{id}/../{id}/state.json",
-        "/v1/jobs/{id}/state.json",
+        "/v1/jobs/{id}/../{id}/states.jsonl",
+        "/v1/jobs/{id}/states.jsonl",
     ],
 )
 def test_tricks_with_paths_find_nothing(start: Any, small_model: Any, path: str) -> None:

@@ -21,7 +21,8 @@ pytest.importorskip("fastapi")
 from minimal_client import big_grid, small_grid, volume_job
 
 from LowResSegLib.remote.protocol import CODES
-from LowResSegLib.remote.server import api
+from LowResSegLib.remote.server import transfer
+from LowResSegLib.remote.server.job import ServerJob
 from LowResSegLib.remote.server.tokens import Tokens
 
 
@@ -105,7 +106,7 @@ def test_the_queue_is_in_order_and_tells_the_place(start: Any, small_model: Any)
     client.ask("DELETE", f"/v1/jobs/{jobs[1].id}")
     assert client.status(jobs[3].id).place == 1
     client.ask("DELETE", f"/v1/jobs/{jobs[0].id}")
-    assert client.status(jobs[3].id, 20).state == "done" and client.status(jobs[2].id).state == "done"
+    assert client.status(jobs[3].id, 30).state == "done" and client.status(jobs[2].id).state == "done"
 
 
 def test_age(start: Any, small_model: Any) -> None:
@@ -120,7 +121,7 @@ def test_age(start: Any, small_model: Any) -> None:
     queue.sweep(time.time() + 25)
     assert client.status(done.id).state == "done" and client.status(resting.id).state == "expired"
     queue.sweep(time.time() + 60)
-    assert client.status(done.id).state == "expired" and os.listdir(folder / done.id) == ["state.json"]
+    assert client.status(done.id).state == "expired" and os.listdir(folder / done.id) == ["states.jsonl"]
     answer = client.ask("GET", f"/v1/jobs/{done.id}/result")
     assert (answer.status, answer.code) == (410, "expired")
     queue.sweep(time.time() + 120)
@@ -142,7 +143,7 @@ def test_a_full_disk_before_and_during_an_upload(start: Any, small_model: Any, m
             write(chunk[:100])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        full.setattr(api, "_write", write)
+        full.setattr(transfer, "_write", write)
         answer = client.put(job.id, body)
         assert (answer.status, answer.code) == (507, "no_disk") and answer.json["retry_after"] > 0
     assert client.status(job.id).upload == 100
@@ -189,3 +190,21 @@ def test_metrics_count(start: Any, small_model: Any) -> None:
     assert values['lowresseg_errors_total{code="not_found"}'] == "1"
     assert values['lowresseg_jobs{state="done"}'] == "1" and values["lowresseg_job_seconds_count"] == "1"
     assert text.count("# TYPE") == len(set(re.findall(r"^lowresseg_[a-z_]+", text, re.MULTILINE)))
+
+
+def test_of_a_job_s_states_the_last_whole_one_counts(tmp_path: Path, small_model: Any) -> None:
+    job = ServerJob("0" * 32, "", small_grid(small_model)[0], tmp_path / ("0" * 32), "waiting", 1.0, 2.0)
+    job.folder.mkdir()
+    job.save()
+    job.state, job.attempts = "running", 1
+    job.save()
+    log = job.folder / "states.jsonl"
+    whole = log.read_bytes()
+    for end in range(len(whole) // 2 + 10, len(whole)):  # the second line breaks off, and a third one comes behind it
+        log.write_bytes(whole[:end])
+        assert ServerJob.load(job.folder).state == "waiting"
+        job.save()
+        assert (ServerJob.load(job.folder).state, ServerJob.load(job.folder).attempts) == ("running", 1)
+    log.write_bytes(whole[:20])
+    with pytest.raises(KeyError):
+        ServerJob.load(job.folder)

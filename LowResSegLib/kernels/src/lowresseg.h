@@ -149,7 +149,7 @@ typedef struct lrs_places {
 /* Starts a reconstruction: logits are interpolated linearly at each source voxel, and the class with the largest one
  * is its label, the lowest of equal ones.
  *
- * logits: (classes, z, y, x) of shape `grid`, of which `used` is used; of magnitude up to 4095 (labels of larger ones
+ * logits: (classes, z, y, x) of shape `grid`, of which `used` is used; -4095 to 4095 or 0 to 8191 (labels of larger ones
  * mean nothing). classes: 1 to 255. places: of z, y, x. labels: written at every voxel of `layout`, whose voxels are
  * all different elements. */
 LRS_API int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes, int32_t classes,
@@ -159,14 +159,38 @@ LRS_API int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes
 
 /* Starts a search for the classes that can win around each grid voxel, wherever between the grid voxels one looks.
  *
- * logits: (classes, z, y, x) of shape `grid`, of which `used` is used. classes: 1 to 255. winners: (z, y, x) of the used
- * part, the class with the largest logit, the lowest of equal ones. lists: (bytes, z, y, x), a byte for eight classes:
- * bit c % 8 of byte c / 8 is set where class c can win in one of the up to eight cells around the voxel and is not its
- * winner. A cell lies between eight grid voxels; a class that another one beats at all of them wins nowhere in it. */
-LRS_API int32_t lrs_candidates_start(const int16_t *logits, size_t logits_bytes, int32_t classes,
-                                     const int32_t grid[3], const int32_t used[3], uint8_t *winners,
-                                     size_t winners_bytes, uint8_t *lists, size_t lists_bytes, int32_t threads,
-                                     lrs_job **job);
+ * logits: (classes, z, y, x) of shape `grid`, of which `used` is used. classes: 1 to 255. The rest is of the used part.
+ * winners: (z, y, x), the class with the largest logit, the lowest of equal ones. mixed: (z, y, x), 1 where another class
+ * can win in one of the up to eight cells around the voxel, else 0. A cell lies between eight grid voxels; a class that
+ * another one beats at all of them wins nowhere in it. lists: (bytes, z, y * x), a byte for eight classes: of each slice
+ * the lists of its mixed voxels, one after another; bit c % 8 of byte c / 8 is set where class c can win and is not the
+ * voxel's winner. What is behind them is not written. counts: (z, classes + 1), in how many voxels' lists each class is,
+ * and how many voxels are mixed. */
+LRS_API int32_t lrs_reduce_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                                 const int32_t used[3], uint8_t *winners, size_t winners_bytes, uint8_t *mixed,
+                                 size_t mixed_bytes, uint8_t *lists, size_t lists_bytes, int64_t *counts,
+                                 size_t counts_bytes, int32_t threads, lrs_job **job);
+
+/* Starts gathering what is left of logits, from what lrs_reduce_start found.
+ *
+ * chosen: (bytes, mixed voxels in order), their lists. below: how far the listed classes' logits are below the winner's:
+ * class by class, of each all mixed voxels in whose list it is, in order. Refused where these are not as long as the
+ * counts say. */
+LRS_API int32_t lrs_gather_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
+                                 const int32_t used[3], const uint8_t *winners, size_t winners_bytes,
+                                 const uint8_t *mixed, size_t mixed_bytes, const uint8_t *lists, size_t lists_bytes,
+                                 const int64_t *counts, size_t counts_bytes, uint8_t *chosen, size_t chosen_bytes,
+                                 uint16_t *below, size_t below_bytes, int32_t threads, lrs_job **job);
+
+/* Starts making logits of what is left of them: 8191 for the winner, as far below it as `below` says for the classes of
+ * the list, and 0 for all others.
+ *
+ * lists: (bytes, mixed voxels). logits: (classes, z, y, x) of `shape`; all 0 before, only what is not 0 is written.
+ * faults: one number, 0 at the end where all parts fit each other; else the logits mean nothing. */
+LRS_API int32_t lrs_restore_start(int32_t classes, const int32_t shape[3], const uint8_t *winners,
+                                  size_t winners_bytes, const uint8_t *mixed, size_t mixed_bytes, const uint8_t *lists,
+                                  size_t lists_bytes, const uint16_t *below, size_t below_bytes, int16_t *logits,
+                                  size_t logits_bytes, int64_t *faults, int32_t threads, lrs_job **job);
 
 /* Starts a search for the intensities of a scan as levels, 0 to 127: the nearest whole number, half to even, of
  * (value - low) * scale, each operation rounded to float32 by itself.
@@ -210,6 +234,14 @@ LRS_API int32_t lrs_fuse_start(const int16_t *logits, size_t logits_bytes, int32
                                const lrs_corrections *corrections, const uint8_t *evidence, size_t evidence_bytes,
                                uint8_t *labels, size_t labels_bytes, const lrs_layout *layout, int32_t threads,
                                lrs_job **job);
+
+/* Finds the runs of equal values in an array, each of at most 65536, at once. Writes as many as there is room for, their
+ * values and their lengths less 1, and returns how many there are; 0 for a NULL where an array should be. */
+LRS_API uint64_t lrs_find_runs(const uint8_t *values, size_t bytes, uint8_t *runs, uint16_t *lengths, size_t room);
+
+/* Writes the values of `count` runs, at once. LRS_BAD_ARGUMENT where they are not as many as the array has bytes. */
+LRS_API int32_t lrs_write_runs(const uint8_t *runs, const uint16_t *lengths, size_t count, uint8_t *values,
+                               size_t bytes);
 
 #define LRS_MAX_PASSES 16
 

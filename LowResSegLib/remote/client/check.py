@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from LowResSegLib.remote.client.server import Server
@@ -19,7 +19,7 @@ class Check:
 
     Attributes:
         lowresseg: its version.
-        models: names of its models.
+        models: its models, as a client needs them.
         backend: that it prefers; empty if it says nothing.
         workers: jobs that it runs at a time.
         fingerprint: SHA-256 of the certificate that it is held to; empty without TLS or where authorities vouch for it.
@@ -28,7 +28,7 @@ class Check:
     """
 
     lowresseg: str
-    models: tuple[str, ...]
+    models: tuple[ModelDescription, ...]
     backend: str
     workers: int
     fingerprint: str
@@ -37,12 +37,12 @@ class Check:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        return asdict(self)
+        return {**vars(self), "models": [model.to_dict() for model in self.models]}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Check:
         """What `to_dict` gave."""
-        return cls(**{**entries, "models": tuple(entries["models"])})
+        return cls(**{**entries, "models": tuple(map(ModelDescription.from_dict, entries["models"]))})
 
 
 def check_server(server: Server, heard: Heard = lambda: None) -> Check:
@@ -63,7 +63,7 @@ def check_server(server: Server, heard: Heard = lambda: None) -> Check:
         pin = session.connection.pin
         return Check(
             lowresseg=health.lowresseg,
-            models=tuple(model.name for model in models),
+            models=tuple(models),
             backend=capabilities.backends[0] if capabilities.backends else "",
             workers=capabilities.workers,
             fingerprint="" if pin is None else pin.fingerprint,

@@ -31,7 +31,7 @@ from LowResSegLib.remote.protocol import (
     content_range,
 )
 
-_PIECE = 1 << 17  # bytes that are sent at a time
+_PIECE = 1 << 18  # bytes that are sent at a time
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _WAIT = 0.25  # seconds that the server may hold an answer back until the job ends
 _SPACING = 0.05  # least seconds between two questions, of a server that does not hold answers back
@@ -41,6 +41,23 @@ _GOODBYE_SECONDS = 0.7  # for the request that ends a job; the worker process is
 
 Result = TypeVar("Result")
 Heard = Callable[[], None]
+
+
+class _Received(bytearray):
+    """Bytes as they arrive, with their SHA-256, which is made while the next ones are on their way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.digest = hashlib.sha256()
+
+    def __iadd__(self, piece: Any) -> _Received:  # type: ignore[misc]
+        self.digest.update(piece)
+        super().__iadd__(piece)
+        return self
+
+    def clear(self) -> None:
+        super().clear()
+        self.digest = hashlib.sha256()
 
 
 class Session:
@@ -94,7 +111,7 @@ class Session:
         """Make the job of a request, or find the one that was made of its key before."""
         return self._ask("POST", f"{PREFIX}/jobs", JobStatus.from_dict, request.to_dict())
 
-    def upload(self, job: JobStatus, body: bytes, progress: Callable[[float], None]) -> None:
+    def upload(self, job: JobStatus, body: Union[bytes, memoryview], progress: Callable[[float], None]) -> None:
         """Send the body, from where the server has it; `progress` gets the share that is sent.
 
         Raises:
@@ -104,13 +121,13 @@ class Session:
         offset: Optional[int] = job.upload
         damaged = 0
 
-        def pieces(first: int) -> Iterator[bytes]:
+        def pieces(first: int) -> Iterator[memoryview]:
             view = memoryview(body)
             for place in range(first, len(body), _PIECE):
                 self._heard()
                 piece = view[place : place + _PIECE]
                 self.connection.sent += len(piece)
-                yield bytes(piece)
+                yield piece
                 progress((place + len(piece)) / len(body))
 
         def send() -> None:
@@ -140,7 +157,7 @@ class Session:
 
         self._persist(send)
 
-    def result(self, job: JobStatus, limit: int, progress: Callable[[JobStatus], None]) -> bytes:
+    def result(self, job: JobStatus, limit: int, progress: Callable[[JobStatus], None]) -> bytearray:
         """Wait for the job to end and fetch its result, which is checked by its SHA-256.
 
         Args:
@@ -153,7 +170,7 @@ class Session:
             LowResSegError: What went wrong with the job, as the class that it was on the server.
         """
         path = f"{PREFIX}/jobs/{job.id}/result"
-        result = bytearray()
+        result = _Received()
         damaged = 0
 
         def fetch() -> Optional[JobStatus]:
@@ -174,7 +191,7 @@ class Session:
                 self._pause(began + _SPACING - time.monotonic())
                 return JobStatus.from_dict(answer.json())
             stated = answer.headers.get(DIGEST_HEADER.lower(), "")
-            if hashlib.sha256(result).hexdigest() == stated:
+            if result.digest.hexdigest() == stated:
                 return None
             result.clear()
             damaged += 1
@@ -188,7 +205,7 @@ class Session:
         while True:
             status = self._persist(fetch)
             if status is None:
-                return bytes(result)
+                return result
             progress(status)
             if status.state in ENDED and status.state != "done":
                 raise_ended(status)
@@ -228,7 +245,7 @@ class Session:
         self,
         method: str,
         path: str,
-        body: Union[bytes, Iterator[bytes], None] = None,
+        body: Union[bytes, Iterator[memoryview], None] = None,
         headers: Optional[dict[str, str]] = None,
         into: Optional[bytearray] = None,
         limit: Optional[int] = None,

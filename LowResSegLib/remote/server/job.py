@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from LowResSegLib.remote.protocol import (
     JobStatus,
 )
 
-_STATE = "state.json"
+_LOG = "states.jsonl"
 _INPUT = "input"
 _RESULT = "result"
 _RECORD = "record.json"
@@ -108,18 +109,23 @@ class ServerJob:
         )
 
     def save(self) -> None:
-        """Write the state to the folder, in one piece; raises OSError."""
+        """Write the state behind the ones before; raises OSError.
+
+        A line that breaks off, as on a full disk, ends with the next one's beginning and is not read. To replace a file
+        takes a hundred times as long on some file systems, which then bring its content to the disk at once.
+        """
         kept = ("id", "owner", "state", "created", "changed", "number", "attempts", "error", "result")
         content = {**{name: getattr(self, name) for name in kept}, "request": self.request.to_dict()}
-        path = self.folder / _STATE
-        temporary = path.with_name(f".{_STATE}")
-        temporary.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(temporary, path)
+        with (self.folder / _LOG).open("ab", buffering=0) as stream:
+            line = f"\n{json.dumps(content)}\n".encode()
+            if stream.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     @classmethod
     def load(cls, folder: Path) -> ServerJob:
-        """Read the state of a folder; raises OSError, or ValueError and its like where it is damaged."""
-        content: Mapping[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
+        """Read the last whole state of a folder; raises OSError, or ValueError and its like where there is none."""
+        lines = (folder / _LOG).read_bytes().split(b"\n")[:-1]  # what lacks its end is not whole
+        content: Mapping[str, Any] = next((entry for entry in map(_entries, reversed(lines)) if entry), {})
         error = content["error"]
         state = content["state"]
         if state not in STATES or content["id"] != folder.name:
@@ -145,3 +151,12 @@ class ServerJob:
         if self.state in (FAILED, CANCELLED, EXPIRED):
             self.output.unlink(missing_ok=True)
             self.record.unlink(missing_ok=True)
+
+
+def _entries(line: bytes) -> dict[str, Any]:
+    """What a line says; nothing where it broke off."""
+    try:
+        entries = json.loads(line)
+    except ValueError:
+        return {}
+    return entries if isinstance(entries, dict) else {}

@@ -1,6 +1,6 @@
 """The queue of jobs: in memory, with all that must outlive the process in a folder a job.
 
-A job's state is written under a temporary name and renamed, before anybody is told of it. After the process was killed,
+A job's state is written, a line behind the ones before, before anybody is told of it. After the process was killed,
 jobs that ran wait again, in their old order, uploads go on where they were, and results are still there.
 """
 
@@ -233,9 +233,9 @@ class JobQueue:
                 raise no_disk(error) from error
             # The disk still has the state before, from which the job would be run again after a restart.
             _log.error("job %s: its state cannot be written (%s)", job.id, error.strerror)
+        _tell(job)  # first, as somebody may wait
         with contextlib.suppress(OSError):
             job.clear()
-        _tell(job)
         if job.ended and state != EXPIRED:
             self._on_end(job)
 

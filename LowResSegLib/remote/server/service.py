@@ -51,7 +51,7 @@ class Service:
         self.tokens = Tokens(settings.folder)
         self.queue = JobQueue(settings, self._ended)
         self._models: dict[Path, tuple[tuple[int, int], Optional[Model]]] = {}
-        self._runners = [Runner(self.queue, settings) for _ in range(settings.workers)]
+        self._runners = [Runner(self.queue, settings, number) for number in range(settings.workers)]
         self._stop = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep, name="lowresseg-sweeper", daemon=True)
 

@@ -21,6 +21,7 @@ from LowResSegLib.remote.server.tokens import Tokens
 
 _IDLE_SECONDS = 75  # a connection between two requests
 _STOP_SECONDS = 3  # what requests get to end when the server does
+_SWITCH_SECONDS = 0.0005  # after which a thread lets another one go on; Python's own 5 ms are long beside a request
 
 
 def check(settings: Settings, tls: bool) -> None:
@@ -85,6 +86,7 @@ class Server(uvicorn.Server):
         self._told = listening
         try:
             self.service.start()
+            sys.setswitchinterval(_SWITCH_SECONDS)
             asyncio.run(self.serve(sockets=[self._connection]))
         finally:
             self.service.stop()

@@ -1,7 +1,8 @@
 """What the server's worker processes do: from the body of a job to its result, both files of the job's folder.
 
-A request has `work`, the JobRequest for JSON; `input`, `output` and `record`, paths; `threads`; and `max_memory`, MB or
-None. The answer has the `bytes` and the `sha256` of the result.
+A request has `work`, the JobRequest for JSON; `input`, `output` and `record`, paths; `threads`; `max_memory`, MB or
+None; and `bell`, the path of what is rung when the task is over. The answer has the `bytes` and the `sha256` of the
+result.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +26,9 @@ from LowResSegLib.memory import peak_memory_mb
 from LowResSegLib.model import Model, load_model
 from LowResSegLib.model.plan import MAX_INTENSITY
 from LowResSegLib.reduction import reduce
-from LowResSegLib.remote.packed import pack_labels, pack_logits, read_body
+from LowResSegLib.remote.packed import Pieces, pack_labels, pack_logits, read_body
 from LowResSegLib.remote.protocol import JobRequest
+from LowResSegLib.remote.server.bell import ring
 from LowResSegLib.sampling import LowResolution, Orientation
 from LowResSegLib.version import __version__
 from LowResSegLib.volume import Volume
@@ -118,7 +121,23 @@ def run_volume(request: dict[str, Any], progress: Report, cancel: Cancel) -> dic
     return _write(request, record, pack_labels(labelmap.array, job.answer))
 
 
-TASKS = {"remote_grid": run_grid, "remote_volume": run_volume}  # for the server's worker processes
+Task = Callable[[dict[str, Any], Report, Cancel], dict[str, Any]]
+
+
+def _ringing(task: Task) -> Task:
+    """A task that rings the request's bell when it is over, however it ended."""
+
+    def run(request: dict[str, Any], progress: Report, cancel: Cancel) -> dict[str, Any]:
+        try:
+            return task(request, progress, cancel)
+        finally:
+            ring(request["bell"])
+
+    return run
+
+
+# For the server's worker processes.
+TASKS = {"remote_grid": _ringing(run_grid), "remote_volume": _ringing(run_volume)}
 
 
 def _model(job: JobRequest) -> Model:
@@ -143,11 +162,23 @@ def _confidence(logits: np.ndarray, model: Model, size: tuple[int, ...], step: C
     return seen.percent
 
 
-def _write(request: dict[str, Any], record: dict[str, Any], content: bytes) -> dict[str, Any]:
+def _write(request: dict[str, Any], record: dict[str, Any], pieces: Pieces) -> dict[str, Any]:
     """Write the record, then the result, each in one piece; returns what is told of the result."""
-    for name, written in (("record", json.dumps(record).encode()), ("output", content)):
-        path = Path(request[name])
-        temporary = path.with_name(f".{path.name}")
-        temporary.write_bytes(written)
-        os.replace(temporary, path)
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    digest = hashlib.sha256()
+
+    def hash_all() -> None:
+        for piece in pieces:
+            digest.update(piece)
+
+    hashing = threading.Thread(target=hash_all)
+    hashing.start()  # beside writing: neither holds Python's lock
+    try:
+        for name, content in (("record", [json.dumps(record).encode()]), ("output", pieces)):
+            path = Path(request[name])
+            temporary = path.with_name(f".{path.name}")
+            with temporary.open("wb") as stream:
+                stream.writelines(content)
+            os.replace(temporary, path)
+    finally:
+        hashing.join()
+    return {"bytes": sum(map(len, pieces)), "sha256": digest.hexdigest()}
