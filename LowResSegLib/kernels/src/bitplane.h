@@ -7,7 +7,8 @@
  * trits 0 (u = 0, x = 1) after its last one, and there are `guard` bytes of them before and after the plane. So the neighbour at
  * (dz, dy, dx) of voxel number p is voxel number p + 8 ((dz * rows + dy) * pitch) + dx wherever in the grid p is, and a
  * vector of a few hundred voxels that lie one behind the other, over the ends of rows and slices, is worked on at once.
- * Only for dx does a vector need masks: the voxel before the first one of a row is the last one of another row.
+ * Only for dx does a vector need masks: the voxel before the first one of a row is the last one of another row. Small
+ * grids, where padding rows would be much of a plane, do without them and need masks for dy as well.
  */
 #ifndef LRS_BITPLANE_H
 #define LRS_BITPLANE_H
@@ -17,6 +18,7 @@
 #include <string.h>
 
 #define LRS_MAX_REACH 2      /* of a kernel: half of an edge of 5 */
+#define LRS_NEIGHBOURS (2 * LRS_MAX_REACH + 1) /* along an axis, the voxel itself among them */
 #define LRS_TABLE_ENTRIES 324 /* neighbours that a chunk of a convolution has at most */
 #define LRS_MOST_OF_SIGN 127  /* weights +1, and -1, that an output has in a chunk at most: sums fit ... */
 #define LRS_CHUNK_PLANES 9    /* ... so many planes, from -254 to 254 */
@@ -32,9 +34,10 @@ typedef struct lrs_raster {
   int64_t length;   /* `used`, rounded up to whole vectors of any instruction set */
   int64_t guard;    /* bytes before and after, both of trits 0 */
   int64_t stride;   /* from a plane to the next one: they share a guard */
-  /* Masks, one bit a voxel as in a plane: voxels of the grid, and those whose neighbour at dx is in their row. */
+  /* Masks, one bit a voxel as in a plane: voxels of the grid, and those whose neighbour at [dy][dx] lies in their
+   * slice; with padding rows for dy = 0 alone, which does for all dy. [0][0] is `inside`. */
   uint8_t *inside;
-  uint8_t *within[2 * LRS_MAX_REACH + 1];
+  uint8_t *within[LRS_NEIGHBOURS][LRS_NEIGHBOURS];
 } lrs_raster;
 
 /* Planes of one layer's output; channel c's planes begin at u + c * stride and x + c * stride. */
@@ -87,6 +90,14 @@ typedef struct lrs_convolution {
   const uint8_t **u, **x; /* planes of the sources */
   lrs_tensor output;
 } lrs_convolution;
+
+/* Whether slices have padding rows, so that only neighbours along x need masks. */
+static inline int lrs_is_padded(const lrs_raster *raster) { return raster->rows > raster->size[1]; }
+
+/* The mask of voxels whose neighbour at (dy, dx) lies in their slice, or, with padding rows, in their row. */
+static inline const uint8_t *lrs_within(const lrs_raster *raster, int32_t dy, int32_t dx) {
+  return raster->within[lrs_is_padded(raster) ? LRS_MAX_REACH : dy + LRS_MAX_REACH][dx + LRS_MAX_REACH];
+}
 
 /* Asks for a cache line that is needed soon; the address may lie anywhere. */
 #if defined(__GNUC__)

@@ -210,11 +210,13 @@ void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uin
   struct {
     int64_t shift; /* bytes */
     int32_t dx;
+    const uint8_t *within;
   } places[125]; /* of the kernel's taps */
   for (int32_t tap = 0; tap < taps; tap++) {
     const int32_t dz = tap / (kernel[1] * kernel[2]) - kernel[0] / 2, dy = tap / kernel[2] % kernel[1] - kernel[1] / 2;
     places[tap].shift = ((int64_t)dz * raster->rows + dy) * raster->pitch;
     places[tap].dx = tap % kernel[2] - kernel[2] / 2;
+    places[tap].within = lrs_within(raster, dy, places[tap].dx);
   }
   int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_BLOCK;
   for (; y < y_end; y++) {
@@ -226,8 +228,8 @@ void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uin
           const int32_t dx = places[tap].dx;
           const uint8_t *at_u = u[channel] + place + places[tap].shift, *at_x = x[channel] + place + places[tap].shift;
           const uint32_t positive = bits_at(at_u, dx), zero = bits_at(at_x, dx);
-          uint32_t within = ~(uint32_t)0;
-          if (dx) memcpy(&within, raster->within[dx + LRS_MAX_REACH] + place, sizeof within);
+          uint32_t within;
+          memcpy(&within, places[tap].within + place, sizeof within);
           kernels->expand(positive & within, ~(positive | zero) & within, to_trits);
         }
       }

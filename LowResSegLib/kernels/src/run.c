@@ -249,9 +249,8 @@ static int32_t plan_memory(run *this, const int32_t shape[3]) {
 
 /* Bytes of all masks. */
 static uint64_t mask_memory(const run *this) {
-  const int32_t reach = this->network->margin[2];
   uint64_t bytes = 0;
-  for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_mask_bytes(&this->rasters[i], reach);
+  for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_mask_bytes(&this->rasters[i], this->network->margin);
   return bytes;
 }
 
@@ -408,7 +407,7 @@ int32_t lrs_network_start(const lrs_network *network, const int32_t shape[3], co
   this->memory = this->bytes <= SIZE_MAX ? (uint8_t *)lrs_allocate((size_t)this->bytes) : NULL;
   if (!this->memory) goto failed;
   for (int32_t i = 0; i < this->raster_count; i++) {
-    if (lrs_raster_masks(&this->rasters[i], network->margin[2]) != LRS_DONE) goto failed;
+    if (lrs_raster_masks(&this->rasters[i], network->margin) != LRS_DONE) goto failed;
   }
   for (int32_t i = 0; i < network->count; i++) {
     size_t own;
