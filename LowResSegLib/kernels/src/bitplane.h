@@ -25,6 +25,7 @@
 #define LRS_PAIRING 32        /* outputs among which those are found that are counted in pairs */
 #define LRS_ENTRY_SCALE 16 /* places are bytes in a table of 64-bit words; wider vectors multiply them */
 #define LRS_BLOCK 32 /* voxels that are worked on together where values are no bits */
+#define LRS_TOGETHER 4 /* outputs of the first layer that are */
 
 typedef struct lrs_raster {
   int32_t size[3];  /* z, y, x */
@@ -122,11 +123,12 @@ typedef struct lrs_kernels {
    * end_channel one too, or the number of outputs. */
   void (*convolve)(const lrs_convolution *convolution, int64_t first, int64_t end, int32_t first_channel,
                    int32_t end_channel, void *scratch);
-  /* Of LRS_BLOCK voxels: sums of products of intensities and weights. Two taps stand side by side, for each voxel and
-   * in the weights; it is `stride` numbers from a pair of taps to the next one. Bit n of *above and of *not_below:
-   * whether voxel n's sum is at least `upper`, at least `lower`. */
-  void (*first)(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs, int32_t lower,
-                int32_t upper, uint32_t *not_below, uint32_t *above);
+  /* Of LRS_BLOCK voxels and at most LRS_TOGETHER outputs: sums of products of intensities and weights. Two taps stand
+   * side by side, for each voxel and in the weights, [output][pair][2]; a pair begins at intensities + its number of
+   * places. Bit n of above[output] and of not_below[output]: whether voxel n's sum is at least upper[output], at least
+   * lower[output]. */
+  void (*first)(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below, uint32_t *above);
   /* Trits of LRS_BLOCK voxels from the bits of those that are +1 and those that are -1. */
   void (*expand)(uint32_t positive, uint32_t negative, int16_t *trits);
   /* Of LRS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */

@@ -13,9 +13,10 @@
  *   TRIT_CARRY(u, x, plane)  u | (x & plane)
  *   TRIT_BORROW(u, x, plane) u | (x & ~plane)
  *
- * and `first_block`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
+ * and `first_output`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
  *
  *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
+ *   OWN_FIRST_BLOCK          says that it has `first_block` instead of `first_output`
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
  * Harley-Seal counter, carries of one plane are collected and added to the next one two at a time. A counter goes up
@@ -297,5 +298,15 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
     }
   }
 }
+
+#ifndef OWN_FIRST_BLOCK
+static void first_block(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                        int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below,
+                        uint32_t *above) {
+  for (int32_t i = 0; i < outputs; i++) {
+    first_output(intensities, places, weights + 2 * i * pairs, pairs, lower[i], upper[i], &not_below[i], &above[i]);
+  }
+}
+#endif
 
 static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_block, logits_block};

@@ -6,7 +6,8 @@
 #include "bitplane.h"
 #include "network.h"
 
-/* All three: slice z of a channel of `output`, from an `input` of one channel. */
+/* All three: slice z of a channel of `output` (for lrs_upsample_slice: those of slice z of the input), from an `input` of
+ * one channel. */
 
 /* The largest trit of each block of `factor` voxels. */
 void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
