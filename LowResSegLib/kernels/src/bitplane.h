@@ -129,8 +129,9 @@ typedef struct lrs_kernels {
    * lower[output]. */
   void (*first)(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
                 int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below, uint32_t *above);
-  /* Trits of LRS_BLOCK voxels from the bits of those that are +1 and those that are -1. */
-  void (*expand)(uint32_t positive, uint32_t negative, int16_t *trits);
+  /* Trits of LRS_BLOCK voxels for each entry, [entry][voxel], from the bits of those that are +1 and those that are
+   * -1. */
+  void (*expand)(const uint32_t *positive, const uint32_t *negative, int32_t entries, int16_t *trits);
   /* Of LRS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */
   void (*logits)(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset, int16_t *logits);
 } lrs_kernels;

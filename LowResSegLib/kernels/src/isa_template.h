@@ -299,6 +299,10 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
   }
 }
 
+static void expand_blocks(const uint32_t *positive, const uint32_t *negative, int32_t entries, int16_t *trits) {
+  for (int32_t i = 0; i < entries; i++) expand_block(positive[i], negative[i], trits + (size_t)i * LRS_BLOCK);
+}
+
 #ifndef OWN_FIRST_BLOCK
 static void first_block(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
                         int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below,
@@ -309,4 +313,4 @@ static void first_block(const int16_t *intensities, const int32_t *places, const
 }
 #endif
 
-static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_block, logits_block};
+static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_blocks, logits_block};

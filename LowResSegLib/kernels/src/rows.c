@@ -129,8 +129,8 @@ enum { SEGMENT = 256, BESIDE = LRS_MAX_REACH }; /* voxels of a row that are work
 enum { LINE = 2 * SEGMENT + 64 }; /* two rows of intensities in turn, in whole cache lines */
 enum { MOST_PAIRS = 12 * 5 + 3 };  /* of a kernel with edges of 5 */
 
-/* How the taps of a first layer are paired: those at one dx in two rows of taps, whose intensities stand in one line for
- * all dx, and of the last row, if it is left over, neighbours along x, each pair in a line of its own. */
+/* How the taps of a first layer are paired: those at one dx in two rows of taps, whose intensities stand in one line
+ * for all dx, and of the last row, if it is left over, neighbours along x, each pair in a line of its own. */
 typedef struct pairing {
   int32_t rows, of_row; /* of taps; taps of a row */
   int32_t lines, pairs;
@@ -216,21 +216,26 @@ void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_
     places[pair] = taps_of(&pairing, pair, taps);
   }
   memset(rows[pairing.rows], 0, sizeof rows[0]);
-  for (; y < y_end; y++) {
-    for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
-      const int32_t left = to->size[2] - x < SEGMENT ? to->size[2] - x : SEGMENT;
-      const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK, wider = width + of_row - 1;
+  const int32_t first_y = y;
+  for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
+    const int32_t left = to->size[2] - x < SEGMENT ? to->size[2] - x : SEGMENT;
+    const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK, wider = width + of_row - 1;
+    for (y = first_y; y < y_end; y++) {
+      const int16_t *row_of[25]; /* of taps */
       for (int32_t i = 0; i < pairing.rows; i++) {
-        const int32_t at_z = z + i / kernel[1] - kernel[0] / 2, at_y = y + i % kernel[1] - kernel[1] / 2;
-        copy_row(grid, to->size, at_z, at_y, x - of_row / 2, wider, rows[i]);
+        const int32_t dz = i / kernel[1] - kernel[0] / 2, dy = i % kernel[1] - kernel[1] / 2;
+        int16_t *own = rows[i - i % kernel[1] + (y + dy + kernel[1]) % kernel[1]];
+        /* All others were there for the y before. */
+        if (y == first_y || dy == kernel[1] / 2) copy_row(grid, to->size, z + dz, y + dy, x - of_row / 2, wider, own);
+        row_of[i] = own;
       }
       for (int32_t line = 0; line < pairing.lines; line++) {
         const int32_t dx = 2 * (line - pairing.rows / 2);
         int16_t *both = lines + line * LINE;
         if (dx < 0) {
-          interleave(rows[2 * line], rows[2 * line + 1], wider, both);
+          interleave(row_of[2 * line], row_of[2 * line + 1], wider, both);
         } else {
-          const int16_t *last = rows[pairing.rows - 1] + dx;
+          const int16_t *last = row_of[pairing.rows - 1] + dx;
           interleave(last, dx + 1 < of_row ? last + 1 : rows[pairing.rows], width, both);
         }
       }
@@ -252,7 +257,8 @@ void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_
 }
 
 size_t lrs_logits_scratch(const lrs_layer *layer) {
-  return ((size_t)layer->incoming * (size_t)lrs_kernel_size(layer) + 1) * LRS_BLOCK * sizeof(int16_t);
+  const size_t entries = (size_t)layer->incoming * (size_t)lrs_kernel_size(layer);
+  return (entries + 1) * LRS_BLOCK * sizeof(int16_t) + 2 * entries * sizeof(uint32_t);
 }
 
 /* LRS_BLOCK bits that begin dx voxels after those at a byte. */
@@ -276,25 +282,30 @@ void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uin
     places[tap].within = lrs_within(raster, dy, places[tap].dx);
   }
   int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_BLOCK;
+  uint32_t *positive = (uint32_t *)(block + LRS_BLOCK), *negative = positive + entries;
   for (; y < y_end; y++) {
     for (int32_t column = 0; column < size[2]; column += LRS_BLOCK) {
       const int64_t place = lrs_row(raster, z, y) + column / 8;
-      int16_t *to_trits = trits;
+      int32_t entry = 0;
       for (int32_t channel = 0; channel < layer->incoming; channel++) {
-        for (int32_t tap = 0; tap < taps; tap++, to_trits += LRS_BLOCK) {
+        for (int32_t tap = 0; tap < taps; tap++, entry++) {
           const int32_t dx = places[tap].dx;
           const uint8_t *at_u = u[channel] + place + places[tap].shift, *at_x = x[channel] + place + places[tap].shift;
-          const uint32_t positive = bits_at(at_u, dx), zero = bits_at(at_x, dx);
+          const uint32_t above = bits_at(at_u, dx), zero = bits_at(at_x, dx);
           uint32_t within;
           memcpy(&within, places[tap].within + place, sizeof within);
-          kernels->expand(positive & within, ~(positive | zero) & within, to_trits);
+          positive[entry] = above & within;
+          negative[entry] = ~(above | zero) & within;
         }
       }
+      kernels->expand(positive, negative, entries, trits);
       const int32_t left = size[2] - column < LRS_BLOCK ? size[2] - column : LRS_BLOCK;
       for (int32_t class = 0; class < layer->channels; class ++) {
-        kernels->logits(trits, layer->logit_weights + (size_t)class * (size_t)entries, entries, (int16_t)layer->offset[class], block);
-        int16_t *to = logits + (size_t)class * each + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2] + (size_t)column;
-        memcpy(to, block, (size_t)left * sizeof(int16_t));
+        const int16_t *weights = layer->logit_weights + (size_t)class * (size_t)entries;
+        const size_t row = ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2];
+        int16_t *to = logits + (size_t)class * each + row + (size_t)column;
+        kernels->logits(trits, weights, entries, (int16_t)layer->offset[class], left == LRS_BLOCK ? to : block);
+        if (left < LRS_BLOCK) memcpy(to, block, (size_t)left * sizeof(int16_t));
       }
     }
   }

@@ -6,14 +6,13 @@
 #include "bitplane.h"
 #include "network.h"
 
-/* All three: slice z of a channel of `output` (for lrs_upsample_slice: those of slice z of the input), from an `input` of
- * one channel. */
+/* All three: slice z of a channel of `output`, from an `input` of one channel. */
 
 /* The largest trit of each block of `factor` voxels. */
 void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                     int32_t z);
 
-/* Each voxel of the input `factor` times. */
+/* Each voxel of slice z of the input `factor` times, along z too. */
 void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                         int32_t z);
 
