@@ -173,6 +173,10 @@ class Raster:
     size: tuple[int, int, int]
     margin: tuple[int, int, int] = (1, 1, 1)
 
+    def vectors(self, rows: int) -> int:
+        """Whole vectors of 64 bytes that slices of so many rows take."""
+        return (self.size[0] * rows * self.pitch + 63) // 64
+
     @property
     def pitch(self) -> int:
         """Bytes of a row."""
@@ -180,8 +184,9 @@ class Raster:
 
     @property
     def rows(self) -> int:
-        """Rows of a slice, with its padding."""
-        return self.size[1] + self.margin[1]
+        """Rows of a slice, with its padding, if it has any."""
+        bare, padded = self.size[1], self.size[1] + self.margin[1]
+        return bare if (self.vectors(padded) - self.vectors(bare)) * 40 > self.vectors(padded) else padded
 
     @property
     def used(self) -> int:
@@ -191,7 +196,7 @@ class Raster:
     @property
     def length(self) -> int:
         """The same in whole vectors of 64 bytes."""
-        return (self.used + 63) // 64 * 64
+        return 64 * self.vectors(self.rows)
 
     @property
     def guard(self) -> int:

@@ -80,6 +80,14 @@ def test_rows_of_any_width(width: int) -> None:
     assert_exact(plan, rng.integers(0, 128, (4, 6, width)).astype(np.uint8))
 
 
+@pytest.mark.parametrize("shape", [(6, 10, 100), (12, 4, 60), (2, 90, 20), (1, 1, 700)])
+def test_grids_with_and_without_padding_rows(shape: tuple[int, int, int]) -> None:
+    """Where rows of padding are few they spare masks; kernels reach over them, and over the ends of slices."""
+    rng = np.random.default_rng(shape[2])
+    plan = random_plan(rng, 2, (5,), kernel=(3, 5, 3), last_kernel=(3, 3, 5))
+    assert_exact(plan, rng.integers(0, 128, shape).astype(np.uint8), (1, 3))
+
+
 def deep_plan(rng: np.random.Generator, incoming: int, channels: int, kernel: tuple[int, int, int], fill: int) -> Plan:
     """One ternary convolution of many channels whose weights are all `fill`, or random where that is 9."""
     first = np.full((incoming, 1, 1, 1, 1), 63, np.int16)

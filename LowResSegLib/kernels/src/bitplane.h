@@ -7,7 +7,8 @@
  * trits 0 (u = 0, x = 1) after its last one, and there are `guard` bytes of them before and after the plane. So the neighbour at
  * (dz, dy, dx) of voxel number p is voxel number p + 8 ((dz * rows + dy) * pitch) + dx wherever in the grid p is, and a
  * vector of a few hundred voxels that lie one behind the other, over the ends of rows and slices, is worked on at once.
- * Only for dx does a vector need masks: the voxel before the first one of a row is the last one of another row.
+ * Only for dx does a vector need masks: the voxel before the first one of a row is the last one of another row. Small
+ * grids, where padding rows would be much of a plane, do without them and need masks for dy as well.
  */
 #ifndef LRS_BITPLANE_H
 #define LRS_BITPLANE_H
@@ -17,12 +18,14 @@
 #include <string.h>
 
 #define LRS_MAX_REACH 2      /* of a kernel: half of an edge of 5 */
+#define LRS_NEIGHBOURS (2 * LRS_MAX_REACH + 1) /* along an axis, the voxel itself among them */
 #define LRS_TABLE_ENTRIES 324 /* neighbours that a chunk of a convolution has at most */
 #define LRS_MOST_OF_SIGN 127  /* weights +1, and -1, that an output has in a chunk at most: sums fit ... */
 #define LRS_CHUNK_PLANES 9    /* ... so many planes, from -254 to 254 */
 #define LRS_PAIRING 32        /* outputs among which those are found that are counted in pairs */
 #define LRS_ENTRY_SCALE 16 /* places are bytes in a table of 64-bit words; wider vectors multiply them */
 #define LRS_BLOCK 32 /* voxels that are worked on together where values are no bits */
+#define LRS_TOGETHER 4 /* outputs of the first layer that are */
 
 typedef struct lrs_raster {
   int32_t size[3];  /* z, y, x */
@@ -32,9 +35,10 @@ typedef struct lrs_raster {
   int64_t length;   /* `used`, rounded up to whole vectors of any instruction set */
   int64_t guard;    /* bytes before and after, both of trits 0 */
   int64_t stride;   /* from a plane to the next one: they share a guard */
-  /* Masks, one bit a voxel as in a plane: voxels of the grid, and those whose neighbour at dx is in their row. */
+  /* Masks, one bit a voxel as in a plane: voxels of the grid, and those whose neighbour at [dy][dx] lies in their
+   * slice; with padding rows for dy = 0 alone, which does for all dy. [0][0] is `inside`. */
   uint8_t *inside;
-  uint8_t *within[2 * LRS_MAX_REACH + 1];
+  uint8_t *within[LRS_NEIGHBOURS][LRS_NEIGHBOURS];
 } lrs_raster;
 
 /* Planes of one layer's output; channel c's planes begin at u + c * stride and x + c * stride. */
@@ -88,6 +92,14 @@ typedef struct lrs_convolution {
   lrs_tensor output;
 } lrs_convolution;
 
+/* Whether slices have padding rows, so that only neighbours along x need masks. */
+static inline int lrs_is_padded(const lrs_raster *raster) { return raster->rows > raster->size[1]; }
+
+/* The mask of voxels whose neighbour at (dy, dx) lies in their slice, or, with padding rows, in their row. */
+static inline const uint8_t *lrs_within(const lrs_raster *raster, int32_t dy, int32_t dx) {
+  return raster->within[lrs_is_padded(raster) ? LRS_MAX_REACH : dy + LRS_MAX_REACH][dx + LRS_MAX_REACH];
+}
+
 /* Asks for a cache line that is needed soon; the address may lie anywhere. */
 #if defined(__GNUC__)
 #define LRS_PREFETCH(address) __builtin_prefetch(address)
@@ -111,13 +123,15 @@ typedef struct lrs_kernels {
    * end_channel one too, or the number of outputs. */
   void (*convolve)(const lrs_convolution *convolution, int64_t first, int64_t end, int32_t first_channel,
                    int32_t end_channel, void *scratch);
-  /* Of LRS_BLOCK voxels: sums of products of intensities and weights. Two taps stand side by side, for each voxel and
-   * in the weights; it is `stride` numbers from a pair of taps to the next one. Bit n of *above and of *not_below:
-   * whether voxel n's sum is at least `upper`, at least `lower`. */
-  void (*first)(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs, int32_t lower,
-                int32_t upper, uint32_t *not_below, uint32_t *above);
-  /* Trits of LRS_BLOCK voxels from the bits of those that are +1 and those that are -1. */
-  void (*expand)(uint32_t positive, uint32_t negative, int16_t *trits);
+  /* Of LRS_BLOCK voxels and at most LRS_TOGETHER outputs: sums of products of intensities and weights. Two taps stand
+   * side by side, for each voxel and in the weights, [output][pair][2]; a pair begins at intensities + its number of
+   * places. Bit n of above[output] and of not_below[output]: whether voxel n's sum is at least upper[output], at least
+   * lower[output]. */
+  void (*first)(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below, uint32_t *above);
+  /* Trits of LRS_BLOCK voxels for each entry, [entry][voxel], from the bits of those that are +1 and those that are
+   * -1. */
+  void (*expand)(const uint32_t *positive, const uint32_t *negative, int32_t entries, int16_t *trits);
   /* Of LRS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */
   void (*logits)(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset, int16_t *logits);
 } lrs_kernels;

@@ -6,6 +6,7 @@
 #include <immintrin.h>
 
 #define VECTOR __m512i
+#define OWN_FIRST_BLOCK
 #define VECTOR_BYTES 64
 #define LOAD(p) _mm512_loadu_si512((const void *)(p))
 #define STORE(p, v) _mm512_storeu_si512((void *)(p), v)
@@ -29,18 +30,39 @@
 #define HOLD(v) __asm__("" : "+v"(v))
 #endif
 
-static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
-                        int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
-  __m512i left = _mm512_setzero_si512(), right = left;
+/* So many outputs: what is loaded of the intensities does for all of them. */
+static LRS_INLINED void first_outputs(const int16_t *intensities, const int32_t *places, const int16_t *weights,
+                                      int32_t pairs, int outputs, const int32_t *lower, const int32_t *upper,
+                                      uint32_t *not_below, uint32_t *above) {
+  __m512i left[LRS_TOGETHER], right[LRS_TOGETHER];
+  for (int i = 0; i < outputs; i++) left[i] = right[i] = _mm512_setzero_si512();
   for (int32_t pair = 0; pair < pairs; pair++) {
-    const int16_t *row = intensities + (size_t)pair * stride;
-    const __m512i weight = _mm512_set1_epi32(lrs_two_numbers(weights + 2 * pair));
-    left = _mm512_add_epi32(left, _mm512_madd_epi16(LOAD(row), weight));
-    right = _mm512_add_epi32(right, _mm512_madd_epi16(LOAD(row + 32), weight));
+    const int16_t *row = intensities + places[pair];
+    const __m512i row_left = LOAD(row), row_right = LOAD(row + 32);
+    for (int i = 0; i < outputs; i++) {
+      const __m512i weight = _mm512_set1_epi32(lrs_two_numbers(weights + 2 * (i * pairs + pair)));
+      left[i] = _mm512_add_epi32(left[i], _mm512_madd_epi16(row_left, weight));
+      right[i] = _mm512_add_epi32(right[i], _mm512_madd_epi16(row_right, weight));
+    }
   }
-  const __m512i low = _mm512_set1_epi32(lower), high = _mm512_set1_epi32(upper);
-  *not_below = (uint32_t)_mm512_cmpge_epi32_mask(left, low) | (uint32_t)_mm512_cmpge_epi32_mask(right, low) << 16;
-  *above = (uint32_t)_mm512_cmpge_epi32_mask(left, high) | (uint32_t)_mm512_cmpge_epi32_mask(right, high) << 16;
+  for (int i = 0; i < outputs; i++) {
+    const __m512i low = _mm512_set1_epi32(lower[i]), high = _mm512_set1_epi32(upper[i]);
+    not_below[i] = _mm512_cmpge_epi32_mask(left[i], low) | (uint32_t)_mm512_cmpge_epi32_mask(right[i], low) << 16;
+    above[i] = _mm512_cmpge_epi32_mask(left[i], high) | (uint32_t)_mm512_cmpge_epi32_mask(right[i], high) << 16;
+  }
+}
+
+static void first_block(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                        int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below,
+                        uint32_t *above) {
+  if (outputs == LRS_TOGETHER) {
+    first_outputs(intensities, places, weights, pairs, LRS_TOGETHER, lower, upper, not_below, above);
+  } else {
+    for (int32_t i = 0; i < outputs; i++) {
+      first_outputs(intensities, places, weights + 2 * i * pairs, pairs, 1, lower + i, upper + i, not_below + i,
+                    above + i);
+    }
+  }
 }
 
 static void expand_block(uint32_t positive, uint32_t negative, int16_t *trits) {

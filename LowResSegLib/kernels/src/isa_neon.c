@@ -30,14 +30,14 @@ static inline uint32_t mask_of(uint32x4_t truths) {
   return vaddvq_u32(vandq_u32(truths, bits));
 }
 
-static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
-                        int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
+static void first_output(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   const int32x4_t low = vdupq_n_s32(lower), high = vdupq_n_s32(upper);
   *not_below = *above = 0;
   for (int i = 0; i < LRS_BLOCK / 4; i++) {
     int32x4_t sum = vdupq_n_s32(0);
     for (int32_t pair = 0; pair < pairs; pair++) {
-      const int16x4x2_t both = vld2_s16(intensities + (size_t)pair * stride + 8 * (size_t)i);
+      const int16x4x2_t both = vld2_s16(intensities + places[pair] + 8 * (size_t)i);
       sum = vmlal_n_s16(sum, both.val[0], weights[2 * pair]);
       sum = vmlal_n_s16(sum, both.val[1], weights[2 * pair + 1]);
     }

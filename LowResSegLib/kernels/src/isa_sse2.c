@@ -24,12 +24,12 @@
 #define TRIT_CARRY(u, x, plane) OR(u, AND(x, plane))
 #define TRIT_BORROW(u, x, plane) OR(u, AND_NOT(x, plane))
 
-static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
-                        int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
+static void first_output(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   __m128i sum[LRS_BLOCK / 4];
   for (int i = 0; i < LRS_BLOCK / 4; i++) sum[i] = _mm_setzero_si128();
   for (int32_t pair = 0; pair < pairs; pair++) {
-    const int16_t *row = intensities + (size_t)pair * stride;
+    const int16_t *row = intensities + places[pair];
     const __m128i weight = _mm_set1_epi32(lrs_two_numbers(weights + 2 * pair));
     for (int i = 0; i < LRS_BLOCK / 4; i++) {
       sum[i] = _mm_add_epi32(sum[i], _mm_madd_epi16(LOAD(row + 8 * i), weight));

@@ -13,9 +13,10 @@
  *   TRIT_CARRY(u, x, plane)  u | (x & plane)
  *   TRIT_BORROW(u, x, plane) u | (x & ~plane)
  *
- * and `first_block`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
+ * and `first_output`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
  *
  *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
+ *   OWN_FIRST_BLOCK          says that it has `first_block` instead of `first_output`
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
  * Harley-Seal counter, carries of one plane are collected and added to the next one two at a time. A counter goes up
@@ -132,48 +133,68 @@ static LRS_INLINED void put(uint8_t *table, VECTOR u, VECTOR x) {
   STORE(table + VECTOR_BYTES, x);
 }
 
-/* Copies the trits of all neighbours in a chunk, u and x in turn, so that lists can add them in any order. */
-static void fill_table(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position, uint8_t *table) {
+/* Copies the trits of all neighbours in a chunk, u and x in turn, so that lists can add them in any order. With
+ * `by_row` each row of taps has masks of its own, and its middle needs one too. */
+static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position,
+                                  uint8_t *table, int by_row) {
   const lrs_raster *raster = convolution->raster;
-  VECTOR within[2 * LRS_MAX_REACH + 1];
-  enum { LEFT = LRS_MAX_REACH - 1, RIGHT = LRS_MAX_REACH + 1 };
-  for (int32_t dx = -LRS_MAX_REACH; dx <= LRS_MAX_REACH; dx++) {
-    const uint8_t *mask = raster->within[dx + LRS_MAX_REACH];
-    within[dx + LRS_MAX_REACH] = mask ? LOAD(mask + position) : EVERY(0);
-  }
+  VECTOR within[LRS_NEIGHBOURS];
+  enum { LEFT = LRS_MAX_REACH - 1, MIDDLE, RIGHT };
   const lrs_tap_row *row = convolution->lists->rows + chunk->first_row, *end = row + chunk->row_count;
   const uint8_t *const *u_planes = convolution->u, *const *x_planes = convolution->x;
   const int64_t rows = raster->rows, pitch = raster->pitch;
+  if (!by_row) {
+    for (int32_t i = 0; i < LRS_NEIGHBOURS; i++) {
+      const uint8_t *mask = raster->within[LRS_MAX_REACH][i];
+      within[i] = mask ? LOAD(mask + position) : EVERY(0);
+    }
+  }
   for (; row < end; row++) {
     const int64_t place = position + (row->dz * rows + row->dy) * pitch;
     const uint8_t *u = u_planes[row->source] + place, *x = x_planes[row->source] + place;
+    uint8_t *const *masks = raster->within[LRS_MAX_REACH + (by_row ? row->dy : 0)];
     LRS_PREFETCH(u + 2 * VECTOR_BYTES); /* of the next vector */
     LRS_PREFETCH(x + 2 * VECTOR_BYTES);
     if (row->first_dx == -1 && row->last_dx == 1) { /* most kernels: each vector is loaded once */
       VECTOR u0 = LOAD(u), x0 = LOAD(x);
       HOLD(u0);
       HOLD(x0);
+      const VECTOR left = by_row ? LOAD(masks[LEFT] + position) : within[LEFT];
+      const VECTOR right = by_row ? LOAD(masks[RIGHT] + position) : within[RIGHT];
       const VECTOR u_left = OR(SHIFT_LEFT(u0, 1), SHIFT_RIGHT(LOAD(u - 1), 7));
       const VECTOR x_left = OR(SHIFT_LEFT(x0, 1), SHIFT_RIGHT(LOAD(x - 1), 7));
       const VECTOR u_right = OR(SHIFT_RIGHT(u0, 1), SHIFT_LEFT(LOAD(u + 1), 7));
       const VECTOR x_right = OR(SHIFT_RIGHT(x0, 1), SHIFT_LEFT(LOAD(x + 1), 7));
-      put(table, AND(u_left, within[LEFT]), OR(x_left, NOT(within[LEFT])));
+      if (by_row) {
+        const VECTOR middle = LOAD(masks[MIDDLE] + position);
+        u0 = AND(u0, middle);
+        x0 = OR(x0, NOT(middle));
+      }
+      put(table, AND(u_left, left), OR(x_left, NOT(left)));
       put(table + 2 * VECTOR_BYTES, u0, x0);
-      put(table + 4 * VECTOR_BYTES, AND(u_right, within[RIGHT]), OR(x_right, NOT(within[RIGHT])));
+      put(table + 4 * VECTOR_BYTES, AND(u_right, right), OR(x_right, NOT(right)));
       table += 6 * VECTOR_BYTES;
       continue;
     }
     for (int32_t dx = row->first_dx; dx <= row->last_dx; dx++) {
-      const VECTOR mask = within[dx + LRS_MAX_REACH];
-      if (dx == 0) {
+      if (dx == 0 && (!by_row || row->dy == 0)) {
         put(table, LOAD(u), LOAD(x));
       } else {
+        const VECTOR mask = by_row ? LOAD(masks[dx + LRS_MAX_REACH] + position) : within[dx + LRS_MAX_REACH];
         put(table, AND(moved(u, dx), mask), OR(moved(x, dx), NOT(mask)));
       }
       table += 2 * VECTOR_BYTES;
     }
   }
   put(table, EVERY(0), EVERY(0)); /* t + 1 = 0: adds nothing */
+}
+
+static void fill_table(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position, uint8_t *table) {
+  if (lrs_is_padded(convolution->raster)) {
+    fill_rows(convolution, chunk, position, table, 0);
+  } else {
+    fill_rows(convolution, chunk, position, table, 1);
+  }
 }
 
 static LRS_INLINED void clear(counter *sum) {
@@ -278,4 +299,18 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
   }
 }
 
-static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_block, logits_block};
+static void expand_blocks(const uint32_t *positive, const uint32_t *negative, int32_t entries, int16_t *trits) {
+  for (int32_t i = 0; i < entries; i++) expand_block(positive[i], negative[i], trits + (size_t)i * LRS_BLOCK);
+}
+
+#ifndef OWN_FIRST_BLOCK
+static void first_block(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                        int32_t outputs, const int32_t *lower, const int32_t *upper, uint32_t *not_below,
+                        uint32_t *above) {
+  for (int32_t i = 0; i < outputs; i++) {
+    first_output(intensities, places, weights + 2 * i * pairs, pairs, lower[i], upper[i], &not_below[i], &above[i]);
+  }
+}
+#endif
+
+static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_blocks, logits_block};

@@ -30,13 +30,13 @@ static inline void store_word(void *to, uint64_t word) { memcpy(to, &word, sizeo
 #define TRIT_CARRY(u, x, plane) OR(u, AND(x, plane))
 #define TRIT_BORROW(u, x, plane) OR(u, AND_NOT(x, plane))
 
-static void first_block(const int16_t *intensities, size_t stride, const int16_t *weights, int32_t pairs,
-                        int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
+static void first_output(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
+                         int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   *not_below = *above = 0;
   for (uint32_t voxel = 0; voxel < LRS_BLOCK; voxel++) {
     int32_t sum = 0;
     for (int32_t pair = 0; pair < pairs; pair++) {
-      const int16_t *both = intensities + (size_t)pair * stride + 2 * voxel;
+      const int16_t *both = intensities + places[pair] + 2 * voxel;
       sum += both[0] * weights[2 * pair] + both[1] * weights[2 * pair + 1];
     }
     *not_below |= (uint32_t)(sum >= lower) << voxel;

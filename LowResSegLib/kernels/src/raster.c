@@ -7,11 +7,17 @@
 
 static int64_t rounded_up(int64_t bytes) { return (bytes + LRS_ALIGNMENT - 1) / LRS_ALIGNMENT * LRS_ALIGNMENT; }
 
+/* Padding rows spare masks for dy, but are computed like others. Where more than one of so many of the widest vectors
+ * would be for them, masks cost less. */
+enum { PADDED_VECTORS = 40 };
+
 void lrs_raster_set(lrs_raster *raster, const int32_t size[3], const int32_t margin[3]) {
   memset(raster, 0, sizeof *raster);
   memcpy(raster->size, size, sizeof raster->size);
-  raster->rows = size[1] + margin[1];
   raster->pitch = ((int64_t)size[2] + 7) / 8;
+  const int64_t bare = rounded_up(raster->pitch * size[1] * size[0]);
+  const int64_t padded = rounded_up(raster->pitch * (size[1] + margin[1]) * size[0]);
+  raster->rows = size[1] + ((padded - bare) * PADDED_VECTORS > padded ? 0 : margin[1]);
   const int64_t slice = raster->rows * raster->pitch;
   raster->used = slice * size[0];
   raster->length = rounded_up(raster->used);
@@ -20,45 +26,56 @@ void lrs_raster_set(lrs_raster *raster, const int32_t size[3], const int32_t mar
   raster->stride = raster->length + raster->guard;
 }
 
-uint64_t lrs_mask_bytes(const lrs_raster *raster, int32_t reach) {
-  return (uint64_t)(2 * reach + 1) * (uint64_t)(raster->length + LRS_ALIGNMENT);
+uint64_t lrs_mask_bytes(const lrs_raster *raster, const int32_t margin[3]) {
+  const uint64_t rows = (uint64_t)(lrs_is_padded(raster) ? 1 : 2 * margin[1] + 1);
+  return rows * (uint64_t)(2 * margin[2] + 1) * (uint64_t)(raster->length + LRS_ALIGNMENT);
 }
 
-/* A mask of the voxels x of each row with first <= x < end. */
-static uint8_t *row_mask(const lrs_raster *raster, int32_t first, int32_t end) {
+/* A mask of the voxels whose neighbour at (dy, dx) lies in their slice. */
+static uint8_t *neighbour_mask(const lrs_raster *raster, int32_t dy, int32_t dx) {
+  const int32_t *size = raster->size;
   /* Rows are read by words, so there is room for one behind the last row. */
   uint8_t *mask = (uint8_t *)lrs_allocate((size_t)raster->length + LRS_ALIGNMENT);
   if (!mask) return NULL;
   memset(mask, 0, (size_t)raster->length + LRS_ALIGNMENT);
-  for (int32_t z = 0; z < raster->size[0]; z++) {
-    for (int32_t y = 0; y < raster->size[1]; y++) {
+  const uint8_t *filled = NULL;
+  for (int32_t z = 0; z < size[0]; z++) {
+    for (int32_t y = 0; y < size[1]; y++) {
+      if (y + dy < 0 || y + dy >= size[1]) continue;
       uint8_t *row = mask + lrs_row(raster, z, y);
-      if (z || y) {
-        memcpy(row, mask, (size_t)raster->pitch);
-      } else {
-        for (int32_t x = first; x < end; x++) row[x / 8] = (uint8_t)(row[x / 8] | 1 << x % 8);
+      if (filled) {
+        memcpy(row, filled, (size_t)raster->pitch);
+        continue;
       }
+      for (int32_t x = 0; x < size[2]; x++) {
+        if (x + dx >= 0 && x + dx < size[2]) row[x / 8] = (uint8_t)(row[x / 8] | 1 << x % 8);
+      }
+      filled = row;
     }
   }
   return mask;
 }
 
-int32_t lrs_raster_masks(lrs_raster *raster, int32_t reach) {
-  const int32_t width = raster->size[2];
-  raster->inside = row_mask(raster, 0, width);
+int32_t lrs_raster_masks(lrs_raster *raster, const int32_t margin[3]) {
+  const int32_t reach = lrs_is_padded(raster) ? 0 : margin[1];
+  raster->inside = neighbour_mask(raster, 0, 0);
   if (!raster->inside) return LRS_NO_MEMORY;
-  for (int32_t dx = -reach; dx <= reach; dx++) {
-    if (dx == 0) continue;
-    uint8_t *mask = row_mask(raster, dx < 0 ? -dx : 0, dx > 0 ? width - dx : width);
-    if (!mask) return LRS_NO_MEMORY;
-    raster->within[dx + LRS_MAX_REACH] = mask;
+  for (int32_t dy = -reach; dy <= reach; dy++) {
+    for (int32_t dx = -margin[2]; dx <= margin[2]; dx++) {
+      uint8_t *mask = dy || dx ? neighbour_mask(raster, dy, dx) : raster->inside;
+      if (!mask) return LRS_NO_MEMORY;
+      raster->within[dy + LRS_MAX_REACH][dx + LRS_MAX_REACH] = mask;
+    }
   }
   return LRS_DONE;
 }
 
 void lrs_raster_free(lrs_raster *raster) {
+  for (int i = 0; i < LRS_NEIGHBOURS * LRS_NEIGHBOURS; i++) {
+    uint8_t *mask = raster->within[i / LRS_NEIGHBOURS][i % LRS_NEIGHBOURS];
+    if (mask != raster->inside) lrs_release(mask);
+  }
   lrs_release(raster->inside);
-  for (int i = 0; i < 2 * LRS_MAX_REACH + 1; i++) lrs_release(raster->within[i]);
 }
 
 uint64_t lrs_tensor_bytes(const lrs_raster *raster, int32_t channels) {

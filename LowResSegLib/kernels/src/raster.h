@@ -8,10 +8,10 @@
 void lrs_raster_set(lrs_raster *raster, const int32_t size[3], const int32_t margin[3]);
 
 /* Bytes of a raster's masks. */
-uint64_t lrs_mask_bytes(const lrs_raster *raster, int32_t reach);
+uint64_t lrs_mask_bytes(const lrs_raster *raster, const int32_t margin[3]);
 
-/* Allocates and fills the masks for dx up to `reach`; returns LRS_DONE or LRS_NO_MEMORY. */
-int32_t lrs_raster_masks(lrs_raster *raster, int32_t reach);
+/* Allocates and fills the masks; returns LRS_DONE or LRS_NO_MEMORY. */
+int32_t lrs_raster_masks(lrs_raster *raster, const int32_t margin[3]);
 
 void lrs_raster_free(lrs_raster *raster);
 

@@ -32,27 +32,27 @@ static uint64_t twice(uint64_t word) {
   return word | word << 1;
 }
 
+static void store(uint8_t *at, uint64_t bits, int32_t bytes) {
+  if (bytes == 8) {
+    memcpy(at, &bits, 8);
+    return;
+  }
+  if (bytes & 4) {
+    memcpy(at, &bits, 4);
+    bits >>= 32;
+    at += 4;
+  }
+  for (int32_t i = 0; i < bytes % 4; i++) at[i] = (uint8_t)(bits >> 8 * i);
+}
+
 /* Writes voxels x to x + count - 1 of a row, at most 64 and x a multiple of 8; those beyond the grid become zeros. */
 static void write_voxels(const lrs_tensor *tensor, int64_t row, int32_t x, int32_t count, uint64_t u, uint64_t zero) {
   const int32_t left = tensor->raster->size[2] - x;
-  if (left >= count && count == 64) {
-    memcpy(tensor->u + row + x / 8, &u, 8);
-    memcpy(tensor->x + row + x / 8, &zero, 8);
-    return;
-  }
-  if (left >= count && count == 32) {
-    memcpy(tensor->u + row + x / 8, &u, 4);
-    memcpy(tensor->x + row + x / 8, &zero, 4);
-    return;
-  }
   if (left <= 0) return;
   if (count > left) count = left;
-  const uint64_t valid = count < 64 ? ((uint64_t)1 << count) - 1 : ~(uint64_t)0;
-  u &= valid;
-  zero |= ~valid;
-  const size_t bytes = ((size_t)count + 7) / 8;
-  memcpy(tensor->u + row + x / 8, &u, bytes);
-  memcpy(tensor->x + row + x / 8, &zero, bytes);
+  const uint64_t valid = ~(uint64_t)0 >> (64 - count);
+  store(tensor->u + row + x / 8, u & valid, (count + 7) / 8);
+  store(tensor->x + row + x / 8, zero | ~valid, (count + 7) / 8);
 }
 
 void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
@@ -82,9 +82,9 @@ void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int
 void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                         int32_t z) {
   const lrs_raster *from = input->raster, *to = output->raster;
-  for (int32_t y = 0; y < to->size[1]; y += factor[1]) {
-    const int64_t source = lrs_row(from, z / factor[0], y / factor[1]);
-    const int64_t row = channel * to->stride + lrs_row(to, z, y);
+  for (int32_t y = 0; y < from->size[1]; y++) {
+    const int64_t source = lrs_row(from, z, y);
+    const int64_t row = channel * to->stride + lrs_row(to, z * factor[0], y * factor[1]);
     for (int32_t column = 0; column < to->size[2]; column += 64) {
       const int64_t place = source + column / factor[2] / 8;
       uint64_t positive = load(input->u + place), zero = load(input->x + place);
@@ -92,8 +92,11 @@ void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const
         positive = twice(positive);
         zero = twice(zero);
       }
-      write_voxels(output, row, column, 64, positive, zero);
-      if (factor[1] == 2) write_voxels(output, row + to->pitch, column, 64, positive, zero);
+      for (int32_t dz = 0; dz < factor[0]; dz++) {
+        for (int32_t dy = 0; dy < factor[1]; dy++) {
+          write_voxels(output, row + (dz * to->rows + dy) * to->pitch, column, 64, positive, zero);
+        }
+      }
     }
   }
 }
@@ -123,71 +126,130 @@ void lrs_split_slice(const lrs_tensor *input, const lrs_tensor *output, const in
 
 enum { SEGMENT = 256, BESIDE = LRS_MAX_REACH }; /* voxels of a row that are worked on at a time, and around them */
 
-static int32_t pairs_of(const lrs_layer *layer) { return (lrs_kernel_size(layer) + 1) / 2; }
+enum { LINE = 2 * SEGMENT + 64 }; /* two rows of intensities in turn, in whole cache lines */
+enum { MOST_PAIRS = 12 * 5 + 3 };  /* of a kernel with edges of 5 */
+
+/* How the taps of a first layer are paired: those at one dx in two rows of taps, whose intensities stand in one line
+ * for all dx, and of the last row, if it is left over, neighbours along x, each pair in a line of its own. */
+typedef struct pairing {
+  int32_t rows, of_row; /* of taps; taps of a row */
+  int32_t lines, pairs;
+} pairing;
+
+static pairing pairing_of(const lrs_layer *layer) {
+  const int32_t rows = layer->kernel[0] * layer->kernel[1], of_row = layer->kernel[2];
+  const int32_t left = rows % 2 ? (of_row + 1) / 2 : 0;
+  const pairing result = {rows, of_row, rows / 2 + left, rows / 2 * of_row + left};
+  return result;
+}
+
+/* The two taps of a pair, the second one -1 where there is none. Returns the pair's place among the lines. */
+static int32_t taps_of(const pairing *pairing, int32_t pair, int32_t taps[2]) {
+  const int32_t of_row = pairing->of_row, last = pairing->rows - 1, whole = pairing->rows / 2 * of_row;
+  if (pair < whole) {
+    const int32_t line = pair / of_row, dx = pair % of_row;
+    taps[0] = 2 * line * of_row + dx;
+    taps[1] = taps[0] + of_row;
+    return line * LINE + 2 * dx;
+  }
+  const int32_t dx = 2 * (pair - whole);
+  taps[0] = last * of_row + dx;
+  taps[1] = dx + 1 < of_row ? taps[0] + 1 : -1;
+  return (pairing->rows / 2 + pair - whole) * LINE;
+}
 
 int16_t *lrs_first_weights(const lrs_layer *layer) {
-  const int32_t taps = lrs_kernel_size(layer), pairs = pairs_of(layer);
-  int16_t *weights = (int16_t *)calloc((size_t)layer->channels * (size_t)pairs * 2, sizeof(int16_t));
-  for (int32_t output = 0; weights && output < layer->channels; output++) {
-    for (int32_t tap = 0; tap < taps; tap++) {
-      weights[(size_t)output * (size_t)pairs * 2 + (size_t)tap] = layer->weights[(size_t)output * (size_t)taps + (size_t)tap];
-    }
+  const pairing pairing = pairing_of(layer);
+  const int32_t taps = lrs_kernel_size(layer);
+  int16_t *weights = (int16_t *)calloc((size_t)layer->channels * (size_t)pairing.pairs * 2, sizeof(int16_t));
+  for (int32_t i = 0; weights && i < layer->channels * pairing.pairs; i++) {
+    const int8_t *own = layer->weights + (size_t)(i / pairing.pairs) * (size_t)taps;
+    int32_t two[2];
+    taps_of(&pairing, i % pairing.pairs, two);
+    weights[2 * i] = own[two[0]];
+    if (two[1] >= 0) weights[2 * i + 1] = own[two[1]];
   }
   return weights;
 }
 
 size_t lrs_first_scratch(const lrs_layer *layer) {
-  const size_t rows = (size_t)layer->kernel[0] * (size_t)layer->kernel[1] + 1; /* and one of zeros */
-  return rows * (SEGMENT + 2 * BESIDE) * sizeof(int16_t) + (size_t)pairs_of(layer) * 2 * SEGMENT * sizeof(int16_t);
+  const pairing pairing = pairing_of(layer);
+  const size_t rows = (size_t)pairing.rows + 1; /* and one of zeros */
+  return (rows * (SEGMENT + 2 * BESIDE) + (size_t)pairing.lines * LINE) * sizeof(int16_t);
 }
 
-/* Copies voxels x - BESIDE to x + SEGMENT + BESIDE - 1 of a row of the grid; beyond it there are zeros. */
-static void copy_row(const uint8_t *grid, const int32_t size[3], int32_t z, int32_t y, int32_t x, int16_t *row) {
+/* Copies `count` voxels of a row of the grid, from x on; beyond the grid there are zeros. */
+static void copy_row(const uint8_t *grid, const int32_t size[3], int32_t z, int32_t y, int32_t x, int32_t count,
+                     int16_t *row) {
   int32_t first = 0, end = 0; /* what of the row is in the grid */
   if (z >= 0 && z < size[0] && y >= 0 && y < size[1]) {
     const uint8_t *source = grid + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2];
-    const int32_t left = size[2] - x + BESIDE;
-    first = x < BESIDE ? BESIDE - x : 0;
-    end = left < SEGMENT + 2 * BESIDE ? left : SEGMENT + 2 * BESIDE;
-    source += x - BESIDE + first;
+    const int32_t left = size[2] - x;
+    first = x < 0 ? -x : 0;
+    end = left < count ? left : count;
+    source += x + first;
     for (int32_t i = 0; i < end - first; i++) row[first + i] = source[i] % (LRS_MAX_INTENSITY + 1);
   }
   memset(row, 0, (size_t)first * sizeof(int16_t));
-  memset(row + end, 0, (size_t)(SEGMENT + 2 * BESIDE - end) * sizeof(int16_t));
+  memset(row + end, 0, (size_t)(count - end) * sizeof(int16_t));
+}
+
+/* Two rows in turn. */
+static void interleave(const int16_t *first, const int16_t *second, int32_t count,
+                       int16_t *line) {
+  for (int32_t i = 0; i < count; i++) {
+    line[2 * i] = first[i];
+    line[2 * i + 1] = second[i];
+  }
 }
 
 void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_t *grid, const lrs_tensor *output,
                     const lrs_kernels *kernels, int32_t z, int32_t y, int32_t y_end, void *scratch) {
   const lrs_raster *to = output->raster;
-  const int32_t *kernel = layer->kernel, taps = lrs_kernel_size(layer), pairs = pairs_of(layer);
-  const int32_t row_count = kernel[0] * kernel[1];
-  int16_t(*rows)[SEGMENT + 2 * BESIDE] = (int16_t(*)[SEGMENT + 2 * BESIDE]) scratch;
-  int16_t(*both)[2 * SEGMENT] = (int16_t(*)[2 * SEGMENT])(rows + row_count + 1);
-  memset(rows[row_count], 0, sizeof rows[0]);
-  for (; y < y_end; y++) {
-    for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
-      const int32_t left = to->size[2] - x < SEGMENT ? to->size[2] - x : SEGMENT;
-      const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK;
-      for (int32_t i = 0; i < row_count; i++) {
-        copy_row(grid, to->size, z + i / kernel[1] - kernel[0] / 2, y + i % kernel[1] - kernel[1] / 2, x, rows[i]);
+  const int32_t *kernel = layer->kernel, of_row = kernel[2];
+  const pairing pairing = pairing_of(layer);
+  int16_t *lines = (int16_t *)scratch;
+  int16_t(*rows)[SEGMENT + 2 * BESIDE] = (int16_t(*)[SEGMENT + 2 * BESIDE])(lines + pairing.lines * LINE);
+  int32_t places[MOST_PAIRS];
+  for (int32_t pair = 0; pair < pairing.pairs; pair++) {
+    int32_t taps[2];
+    places[pair] = taps_of(&pairing, pair, taps);
+  }
+  memset(rows[pairing.rows], 0, sizeof rows[0]);
+  const int32_t first_y = y;
+  for (int32_t x = 0; x < to->size[2]; x += SEGMENT) {
+    const int32_t left = to->size[2] - x < SEGMENT ? to->size[2] - x : SEGMENT;
+    const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK, wider = width + of_row - 1;
+    for (y = first_y; y < y_end; y++) {
+      const int16_t *row_of[25]; /* of taps */
+      for (int32_t i = 0; i < pairing.rows; i++) {
+        const int32_t dz = i / kernel[1] - kernel[0] / 2, dy = i % kernel[1] - kernel[1] / 2;
+        int16_t *own = rows[i - i % kernel[1] + (y + dy + kernel[1]) % kernel[1]];
+        /* All others were there for the y before. */
+        if (y == first_y || dy == kernel[1] / 2) copy_row(grid, to->size, z + dz, y + dy, x - of_row / 2, wider, own);
+        row_of[i] = own;
       }
-      for (int32_t pair = 0; pair < pairs; pair++) {
-        const int32_t tap = 2 * pair, next = tap + 1;
-        const int16_t *first = rows[tap / kernel[2]] + BESIDE + tap % kernel[2] - kernel[2] / 2;
-        const int16_t *second = rows[next < taps ? next / kernel[2] : row_count] + BESIDE;
-        if (next < taps) second += next % kernel[2] - kernel[2] / 2;
-        for (int32_t i = 0; i < width; i++) {
-          both[pair][2 * i] = first[i];
-          both[pair][2 * i + 1] = second[i];
+      for (int32_t line = 0; line < pairing.lines; line++) {
+        const int32_t dx = 2 * (line - pairing.rows / 2);
+        int16_t *both = lines + line * LINE;
+        if (dx < 0) {
+          interleave(row_of[2 * line], row_of[2 * line + 1], wider, both);
+        } else {
+          const int16_t *last = row_of[pairing.rows - 1] + dx;
+          interleave(last, dx + 1 < of_row ? last + 1 : rows[pairing.rows], width, both);
         }
       }
-      for (int32_t channel = 0; channel < layer->channels; channel++) {
+      for (int32_t channel = 0; channel < layer->channels; channel += LRS_TOGETHER) {
+        const int32_t rest = layer->channels - channel, count = rest < LRS_TOGETHER ? rest : LRS_TOGETHER;
         const int64_t row = channel * to->stride + lrs_row(to, z, y);
+        const int16_t *own = weights + (size_t)channel * (size_t)pairing.pairs * 2;
         for (int32_t i = 0; i < left; i += LRS_BLOCK) {
-          uint32_t above, not_below;
-          kernels->first(&both[0][2 * i], 2 * SEGMENT, weights + (size_t)channel * (size_t)pairs * 2, pairs,
-                         layer->lower[channel], layer->upper[channel], &not_below, &above);
-          write_voxels(output, row, x + i, LRS_BLOCK, above, not_below & ~above);
+          uint32_t above[LRS_TOGETHER], not_below[LRS_TOGETHER];
+          kernels->first(lines + 2 * i, places, own, pairing.pairs, count, layer->lower + channel,
+                         layer->upper + channel, not_below, above);
+          for (int32_t k = 0; k < count; k++) {
+            write_voxels(output, row + k * to->stride, x + i, LRS_BLOCK, above[k], not_below[k] & ~above[k]);
+          }
         }
       }
     }
@@ -195,7 +257,8 @@ void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_
 }
 
 size_t lrs_logits_scratch(const lrs_layer *layer) {
-  return ((size_t)layer->incoming * (size_t)lrs_kernel_size(layer) + 1) * LRS_BLOCK * sizeof(int16_t);
+  const size_t entries = (size_t)layer->incoming * (size_t)lrs_kernel_size(layer);
+  return (entries + 1) * LRS_BLOCK * sizeof(int16_t) + 2 * entries * sizeof(uint32_t);
 }
 
 /* LRS_BLOCK bits that begin dx voxels after those at a byte. */
@@ -210,32 +273,39 @@ void lrs_logits_rows(const lrs_layer *layer, const lrs_raster *raster, const uin
   struct {
     int64_t shift; /* bytes */
     int32_t dx;
+    const uint8_t *within;
   } places[125]; /* of the kernel's taps */
   for (int32_t tap = 0; tap < taps; tap++) {
     const int32_t dz = tap / (kernel[1] * kernel[2]) - kernel[0] / 2, dy = tap / kernel[2] % kernel[1] - kernel[1] / 2;
     places[tap].shift = ((int64_t)dz * raster->rows + dy) * raster->pitch;
     places[tap].dx = tap % kernel[2] - kernel[2] / 2;
+    places[tap].within = lrs_within(raster, dy, places[tap].dx);
   }
   int16_t *trits = (int16_t *)scratch, *block = trits + (size_t)entries * LRS_BLOCK;
+  uint32_t *positive = (uint32_t *)(block + LRS_BLOCK), *negative = positive + entries;
   for (; y < y_end; y++) {
     for (int32_t column = 0; column < size[2]; column += LRS_BLOCK) {
       const int64_t place = lrs_row(raster, z, y) + column / 8;
-      int16_t *to_trits = trits;
+      int32_t entry = 0;
       for (int32_t channel = 0; channel < layer->incoming; channel++) {
-        for (int32_t tap = 0; tap < taps; tap++, to_trits += LRS_BLOCK) {
+        for (int32_t tap = 0; tap < taps; tap++, entry++) {
           const int32_t dx = places[tap].dx;
           const uint8_t *at_u = u[channel] + place + places[tap].shift, *at_x = x[channel] + place + places[tap].shift;
-          const uint32_t positive = bits_at(at_u, dx), zero = bits_at(at_x, dx);
-          uint32_t within = ~(uint32_t)0;
-          if (dx) memcpy(&within, raster->within[dx + LRS_MAX_REACH] + place, sizeof within);
-          kernels->expand(positive & within, ~(positive | zero) & within, to_trits);
+          const uint32_t above = bits_at(at_u, dx), zero = bits_at(at_x, dx);
+          uint32_t within;
+          memcpy(&within, places[tap].within + place, sizeof within);
+          positive[entry] = above & within;
+          negative[entry] = ~(above | zero) & within;
         }
       }
+      kernels->expand(positive, negative, entries, trits);
       const int32_t left = size[2] - column < LRS_BLOCK ? size[2] - column : LRS_BLOCK;
       for (int32_t class = 0; class < layer->channels; class ++) {
-        kernels->logits(trits, layer->logit_weights + (size_t)class * (size_t)entries, entries, (int16_t)layer->offset[class], block);
-        int16_t *to = logits + (size_t)class * each + ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2] + (size_t)column;
-        memcpy(to, block, (size_t)left * sizeof(int16_t));
+        const int16_t *weights = layer->logit_weights + (size_t)class * (size_t)entries;
+        const size_t row = ((size_t)z * (size_t)size[1] + (size_t)y) * (size_t)size[2];
+        int16_t *to = logits + (size_t)class * each + row + (size_t)column;
+        kernels->logits(trits, weights, entries, (int16_t)layer->offset[class], left == LRS_BLOCK ? to : block);
+        if (left < LRS_BLOCK) memcpy(to, block, (size_t)left * sizeof(int16_t));
       }
     }
   }

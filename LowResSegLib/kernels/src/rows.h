@@ -12,7 +12,7 @@
 void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                     int32_t z);
 
-/* Each voxel of the input `factor` times. */
+/* Each voxel of slice z of the input `factor` times, along z too. */
 void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                         int32_t z);
 

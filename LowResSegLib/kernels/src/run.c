@@ -142,12 +142,18 @@ static void do_convolution(void *context, int32_t phase, int64_t item, void *scr
                           (int32_t)(end_channel < channels ? end_channel : channels), scratch);
 }
 
+/* Slices of a channel that pooling or upsampling works on one by one: the smaller ones. */
+static int32_t resized_slices(const lrs_layer *layer, const lrs_raster *output) {
+  return output->size[0] / (layer->operation == LRS_UPSAMPLE ? layer->factor[0] : 1);
+}
+
 static void do_resize(void *context, int32_t phase, int64_t item, void *scratch) {
   const run *this = (const run *)context;
   const int32_t layer = this->steps[phase].layer;
   const lrs_layer *description = &this->network->layers[layer];
   const lrs_tensor *output = &this->states[layer].output;
-  const int32_t slices = output->raster->size[0], channel = (int32_t)(item / slices), z = (int32_t)(item % slices);
+  const int32_t slices = resized_slices(description, output->raster);
+  const int32_t channel = (int32_t)(item / slices), z = (int32_t)(item % slices);
   const lrs_tensor input = channel_of(this, description->inputs[0], channel);
   (void)scratch;
   if (description->operation == LRS_MAX_POOL) {
@@ -249,9 +255,8 @@ static int32_t plan_memory(run *this, const int32_t shape[3]) {
 
 /* Bytes of all masks. */
 static uint64_t mask_memory(const run *this) {
-  const int32_t reach = this->network->margin[2];
   uint64_t bytes = 0;
-  for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_mask_bytes(&this->rasters[i], reach);
+  for (int32_t i = 0; i < this->raster_count; i++) bytes += lrs_mask_bytes(&this->rasters[i], this->network->margin);
   return bytes;
 }
 
@@ -308,7 +313,8 @@ static int32_t prepare_layer(run *this, int32_t position, int32_t threads, size_
     return LRS_DONE;
   }
   if (layer->operation != LRS_TERNARY) {
-    add_phase(this, position, 0, do_resize, layer->channels * slices, voxels * layer->channels);
+    const int64_t items = (int64_t)layer->channels * resized_slices(layer, own->raster);
+    add_phase(this, position, 0, do_resize, items, voxels * layer->channels);
     return LRS_DONE;
   }
   const int32_t phases = lrs_phase_count(layer);
@@ -408,7 +414,7 @@ int32_t lrs_network_start(const lrs_network *network, const int32_t shape[3], co
   this->memory = this->bytes <= SIZE_MAX ? (uint8_t *)lrs_allocate((size_t)this->bytes) : NULL;
   if (!this->memory) goto failed;
   for (int32_t i = 0; i < this->raster_count; i++) {
-    if (lrs_raster_masks(&this->rasters[i], network->margin[2]) != LRS_DONE) goto failed;
+    if (lrs_raster_masks(&this->rasters[i], network->margin) != LRS_DONE) goto failed;
   }
   for (int32_t i = 0; i < network->count; i++) {
     size_t own;
