@@ -22,7 +22,7 @@ SOURCES = sorted((KERNELS / "src").glob("*.c"))
 X86 = ("x86_64", "AMD64")
 
 # As in the CMake file, which a test compares.
-COMMON = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-ffp-contract=off")
+COMMON = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-ffp-contract=off")
 INSTRUCTIONS = {
     "isa_avx2.c": ("-mavx2",),
     "isa_avx512.c": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),

@@ -32,7 +32,8 @@ def build(folder: Path) -> tuple[Path, Path]:
     """The program for 64-bit ARM, and the emulator's plug-in."""
     program, plugin = folder / "run", folder / "count.so"
     sources = [str(path) for path in sorted(KERNELS.glob("*.c"))]
-    options = ["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-ffp-contract=off", "-O3", "-static", f"-I{KERNELS}"]
+    options = ["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE"]
+    options += ["-ffp-contract=off", "-O3", "-static", f"-I{KERNELS}"]
     command = ["aarch64-linux-gnu-gcc", *options, str(HERE / "run.c"), *sources, "-o", str(program), "-lm", "-lpthread"]
     subprocess.run(command, check=True)
     subprocess.run(["gcc", "-O2", "-shared", "-fPIC", str(HERE / "count.c"), "-o", str(plugin)], check=True)

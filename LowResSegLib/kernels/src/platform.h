@@ -56,6 +56,9 @@ static inline void lrs_release(void *memory) { _aligned_free(memory); }
 
 #include <errno.h>
 #include <pthread.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 #include <time.h>
 
 typedef pthread_mutex_t lrs_lock;
@@ -108,8 +111,17 @@ static inline uint64_t lrs_milliseconds(void) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
 }
+/* Memory of many megabytes is asked for in large pages, where the system (Linux) has them on request: a run has it anew
+ * each time, and the first touch of thousands of small pages takes as long as some layers. */
 static inline void *lrs_allocate(size_t bytes) {
   void *memory = NULL;
+#if defined(MADV_HUGEPAGE)
+  const size_t page = (size_t)1 << 21;
+  if (bytes >= 2 * page && !posix_memalign(&memory, page, bytes)) {
+    (void)madvise(memory, bytes / page * page, MADV_HUGEPAGE); /* without it, pages are small */
+    return memory;
+  }
+#endif
   return posix_memalign(&memory, LRS_ALIGNMENT, bytes ? bytes : 1) ? NULL : memory;
 }
 static inline void lrs_release(void *memory) { free(memory); }
