@@ -227,7 +227,7 @@ def test_a_run_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         def run(self, *arguments: Any) -> None:
             raise RuntimeError("bad allocation\nand more")
 
-    monkeypatch.setattr(onnx_float, "_session", lambda network, threads: Failing())
+    monkeypatch.setattr(onnx_float, "_session", lambda *arguments: Failing())
     with pytest.raises(BackendError, match=r"failed \(bad allocation\); crop"):
         engine.run(unet_network(), np.zeros((2, 2, 2), np.uint8), "onnxruntime")
 

@@ -72,7 +72,7 @@ def test_errors_of_the_real_way_keep_their_class(volume: Volume, tmp_path: Path)
 
 def test_the_child_is_kept_for_the_next_job(worker: Worker, volume: Volume) -> None:
     worker.start()
-    pids = {worker.submit(volume, "good").result(20)[1]["pid"] for _ in range(3)}
+    pids = {worker.submit(volume, "good").result(60)[1]["pid"] for _ in range(3)}
     assert len(pids) == 1
 
 

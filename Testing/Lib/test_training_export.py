@@ -88,8 +88,10 @@ def test_a_fusion_head_is_deployed_in_integers(data: Path, tmp_path: Path, preci
         expected = segmenter.predict(cases[name])[:, ::-1, ::-1]
         differing.append(np.mean(found != expected))
         changed.append(np.mean(linear != expected))
-    # Ratios are rounded to steps; on these few voxels most lie near a border.
-    assert np.mean(differing) < 0.015 and np.mean(changed) > 4 * np.mean(differing)
+    # Ratios are rounded to steps; on these few voxels most lie near a border. After so few steps the ternary network's
+    # logits are so small that the reach of 4096 integer ones, behind which a class takes no part, is 2.6 of them only.
+    most, share = (0.05, 1.5) if precision == "ternary" else (0.015, 4)
+    assert np.mean(differing) < most and np.mean(changed) > share * np.mean(differing)
     assert main(["evaluate", "--model", str(tmp_path / "m.lowresseg"), "--data", str(data), "--json"]) == 0
 
 
