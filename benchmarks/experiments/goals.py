@@ -43,7 +43,7 @@ def goals(results: Results) -> str:
         j = results.interval(f"a/elu_net/j/{size}", f"a/elu_net/linear/{size}")
         for head in ("fusion", "shuffle"):  # with and without the image; chosen on cases that this table has not
             ours = results.interval(f"a/elu_net/{head}/{size}", f"a/elu_net/linear/{size}")
-            least = None if j is None else (2 * j[0] if j[0] > 0 else 1.0)
+            least = None if j is None else (2 * j[0] if j[1] > 0 else 1.0)  # it gains nothing where the interval has 0
             rows.append([
                 f"{head} head, input {size}: twice the J head's gain over linear, or +1.0 where it has none "
                 f"(J: {text(j)})",
