@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -138,11 +139,11 @@ class CommandJob(Generic[Result]):
         return self._cancelled or self._process.poll() is not None
 
     def cancel(self) -> None:
-        """End the process; does nothing to one that is done."""
+        """Begin to end the process, and do not wait for it; does nothing to one that is done."""
         if not self.done():
             self._listen()
             self._cancelled = True
-            self._finalizer()
+            threading.Thread(target=self._finalizer).start()
 
     def result(self, timeout: Optional[float] = None) -> Result:
         """Wait for the end, at most `timeout` seconds, and return what the job was for.
@@ -167,7 +168,7 @@ class CommandJob(Generic[Result]):
 
     def _listen(self) -> None:
         """Read what the process has written to standard error since the last time."""
-        if self._errors.closed:
+        if self._cancelled:  # the files are being taken away
             return
         *lines, self._rest = (self._rest + self._errors.read()).split(b"\n")
         for line in (each.decode("utf-8", errors="replace").rstrip() for each in lines):
