@@ -31,6 +31,7 @@ from typing import Optional
 
 import numpy as np
 
+from LowResSegLib import kernels
 from LowResSegLib.errors import InputError
 from LowResSegLib.kernels import reduce as native
 from LowResSegLib.model.plan import MAX_LOGIT
@@ -77,7 +78,7 @@ def reduce(
         step: called again and again with the share that is done, 0 to 1; may raise to stop.
     """
     report = step or (lambda share: None)
-    if native.available():
+    if kernels.available():
         found = native.lists_of(logits, size, threads, lambda share: report(_LISTS * share))
         lists, below = native.gather(logits, size, found, threads, lambda share: report(_LISTS + (1 - _LISTS) * share))
         return Reduced(len(logits), found[0], found[1], lists, below)
@@ -167,7 +168,7 @@ def restore(
         InputError: the parts do not fit each other.
     """
     report = step or (lambda share: None)
-    if native.available() and reduced.winners.size:
+    if kernels.available() and reduced.winners.size:
         _check_shapes(reduced)
         parts = (reduced.winners, reduced.mixed, reduced.lists, reduced.below)
         logits = native.restore(reduced.classes, *parts, threads, report)

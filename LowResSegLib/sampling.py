@@ -156,7 +156,7 @@ class Scan:
         """Integers 0 to 127 (uint8) of a part of the scan; its axes lie in memory in the order of the scan's."""
         source = self.array[part]
         result = np.empty_like(source, np.uint8)
-        if fuse.available():
+        if kernels.available():
             fuse.levels_of(source, self.low, self.scale, self.window, result, threads)
             return result
         for plane, levels in zip(source, result):

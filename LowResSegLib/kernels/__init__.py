@@ -17,9 +17,9 @@ from typing import Any, Optional
 
 from LowResSegLib.errors import BackendError
 from LowResSegLib.kernels.elf import is_cut_off
-from LowResSegLib.kernels.structures import Layout, Places, Taps
+from LowResSegLib.kernels.structures import Corrections, Layout, Places, Taps
 
-INTERFACE_VERSION = 2
+INTERFACE_VERSION = 3
 INSTRUCTION_SETS = ("word", "sse2", "avx2", "avx512", "neon")  # in the order of the library's numbers
 BEST = -1
 
@@ -79,6 +79,8 @@ def _declare(library: ctypes.CDLL) -> None:
     """Types of all functions, so that a wrong call is refused by ctypes."""
     pointer, number, size = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t
     numbers, job, stride = ctypes.POINTER(number), ctypes.POINTER(pointer), ctypes.c_int64
+    real, array = ctypes.c_float, [pointer, size]  # an array comes with its bytes
+    grid = [*array, number, numbers, numbers]
     layout, taps, places = (ctypes.POINTER(structure) for structure in (Layout, Taps, Places))
     declared: dict[str, tuple[Any, list[Any]]] = {
         "lrs_instruction_sets": (ctypes.c_uint32, []),
@@ -103,8 +105,22 @@ def _declare(library: ctypes.CDLL) -> None:
         ),
         "lrs_reconstruct_start": (
             number,
-            [pointer, size, number, numbers, numbers, places, pointer, size, layout, number, job],
+            [*grid, places, pointer, size, layout, number, job],
         ),
+        "lrs_levels_start": (
+            number,
+            [pointer, size, number, layout, ctypes.POINTER(real), real, real, pointer, size, layout, number, job],
+        ),
+        "lrs_count_start": (number, [*grid, places, pointer, size, layout, *2 * array, number, job]),
+        "lrs_fuse_start": (
+            number,
+            [*grid, places, *2 * [*array, layout], ctypes.POINTER(Corrections), *2 * array, layout, number, job],
+        ),
+        "lrs_reduce_start": (number, [*grid, *4 * array, number, job]),
+        "lrs_gather_start": (number, [*grid, *6 * array, number, job]),
+        "lrs_restore_start": (number, [number, numbers, *5 * array, pointer, number, job]),
+        "lrs_find_runs": (ctypes.c_uint64, [*array, pointer, *array]),
+        "lrs_write_runs": (number, [pointer, *2 * array]),
     }
     for name, (result, arguments) in declared.items():
         function = getattr(library, name)

@@ -4,56 +4,16 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, Optional
 
 import numpy as np
 
 from LowResSegLib import kernels
 from LowResSegLib.kernels.resample import TYPES, readable
-from LowResSegLib.kernels.structures import Layout, Places, memory_of
+from LowResSegLib.kernels.structures import Corrections, Places, memory_of
 
 Axes = Sequence[tuple[np.ndarray, np.ndarray]]
 Step = Callable[[float], None]
-
-
-class Corrections(ctypes.Structure):
-    """A table of corrections: `lrs_corrections`."""
-
-    _fields_ = [
-        ("values", ctypes.c_void_p),
-        ("bytes", ctypes.c_size_t),
-        ("ratios", ctypes.c_int32),
-        ("leads", ctypes.c_int32),
-        ("lead_shift", ctypes.c_int32),
-    ]
-
-
-@lru_cache(maxsize=1)
-def available() -> bool:
-    """Whether the library is there and has these kernels, which came after its interface got its number."""
-    if not kernels.available():
-        return False
-    pointer, number, size, real = ctypes.c_void_p, ctypes.c_int32, ctypes.c_size_t, ctypes.c_float
-    layout, places = ctypes.POINTER(Layout), ctypes.POINTER(Places)
-    numbers, job = ctypes.POINTER(number), ctypes.POINTER(pointer)
-    grid: list[Any] = [pointer, size, number, numbers, numbers, places]
-    declared: dict[str, list[Any]] = {
-        "lrs_levels_start": [
-            pointer, size, number, layout, ctypes.POINTER(real), real, real, pointer, size, layout, number, job,
-        ],
-        "lrs_count_start": [*grid, pointer, size, layout, pointer, size, pointer, size, number, job],
-        "lrs_fuse_start": [
-            *grid, pointer, size, layout, pointer, size, layout, ctypes.POINTER(Corrections), pointer, size,
-            pointer, size, layout, number, job,
-        ],
-    }  # fmt: skip
-    for name, arguments in declared.items():
-        function = getattr(kernels.library(), name, None)
-        if function is None:
-            return False
-        function.restype, function.argtypes = number, arguments
-    return True
 
 
 def levels_of(

@@ -4,42 +4,11 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Optional
 
 import numpy as np
 
 from LowResSegLib import kernels
-
-_ARRAY = [ctypes.c_void_p, ctypes.c_size_t]  # an array comes with its bytes
-
-
-@lru_cache(maxsize=1)
-def _functions() -> Optional[list[Callable[..., int]]]:
-    """The library's functions, in the order of the names below, their types declared; None where one is missing."""
-    number = ctypes.c_int32
-    numbers, last = ctypes.POINTER(number), [number, ctypes.POINTER(ctypes.c_void_p)]
-    full = [*_ARRAY, number, numbers, numbers]
-    arguments = {
-        "lrs_reduce_start": [*full, *4 * _ARRAY, *last],
-        "lrs_gather_start": [*full, *6 * _ARRAY, *last],
-        "lrs_restore_start": [number, numbers, *5 * _ARRAY, ctypes.c_void_p, *last],
-        "lrs_find_runs": [*_ARRAY, ctypes.c_void_p, *_ARRAY],
-        "lrs_write_runs": [ctypes.c_void_p, *_ARRAY, *_ARRAY],
-    }
-    # A library of the same interface may be older than these functions.
-    if not kernels.available() or not all(hasattr(kernels.library(), name) for name in arguments):
-        return None
-    found = [getattr(kernels.library(), name) for name in arguments]
-    for function, types in zip(found, arguments.values()):
-        function.restype, function.argtypes = number, types
-    found[3].restype = ctypes.c_uint64
-    return found
-
-
-def available() -> bool:
-    """Whether the library is there and has these kernels."""
-    return _functions() is not None
 
 
 def lists_of(
@@ -65,7 +34,7 @@ def lists_of(
     winners, mixed = np.empty(used, np.uint8), np.empty(used, np.bool_)
     lists = np.empty((-(-len(logits) // 8), *used), np.uint8)
     counts = np.empty((used[0], len(logits) + 1), np.int64)
-    _run(0, [*_full(logits, used), *_arrays(winners, mixed, lists, counts)], threads, step)
+    _run("lrs_reduce_start", [*_full(logits, used), *_arrays(winners, mixed, lists, counts)], threads, step)
     return winners, mixed, lists, counts
 
 
@@ -89,7 +58,7 @@ def gather(
     total = found[3].sum(0)
     lists = np.empty((len(found[2]), total[-1]), np.uint8)
     below = np.empty(total[:-1].sum(), np.uint16)
-    _run(1, [*_full(logits, used), *_arrays(*found, lists, below)], threads, step)
+    _run("lrs_gather_start", [*_full(logits, used), *_arrays(*found, lists, below)], threads, step)
     return lists, below
 
 
@@ -118,19 +87,17 @@ def restore(
     parts = [np.require(part, requirements=["C", "A"]) for part in (winners, mixed, lists, below)]
     faults = ctypes.c_int64()
     sizes = (ctypes.c_int32 * 3)(*winners.shape)
-    _run(2, [classes, sizes, *_arrays(*parts, logits), ctypes.addressof(faults)], threads, step)
+    _run("lrs_restore_start", [classes, sizes, *_arrays(*parts, logits), ctypes.addressof(faults)], threads, step)
     return None if faults.value else logits
 
 
 def runs_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The runs of equal numbers in a uint8 array, uint8, and their lengths less 1, uint16; see `remote.packed`."""
-    functions = _functions()
-    assert functions is not None
     values = np.ascontiguousarray(values)
     count = max(1024, values.size // 16)  # a guess
     while True:
         runs, lengths = np.empty(count, np.uint8), np.empty(count, np.uint16)
-        there = functions[3](*_arrays(values), runs.ctypes.data, lengths.ctypes.data, count)
+        there = kernels.library().lrs_find_runs(*_arrays(values), runs.ctypes.data, lengths.ctypes.data, count)
         if there <= count:
             return runs[:there], lengths[:there]
         count = there
@@ -138,11 +105,9 @@ def runs_of(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def of_runs(runs: np.ndarray, lengths: np.ndarray, count: int) -> Optional[np.ndarray]:
     """The numbers of runs, one after another, uint8; None where they are not `count`."""
-    functions = _functions()
-    assert functions is not None
     runs, lengths = (np.require(part, requirements=["C", "A"]) for part in (runs, lengths))
     values = np.empty(count, np.uint8)
-    status = functions[4](runs.ctypes.data, lengths.ctypes.data, len(runs), *_arrays(values))
+    status = kernels.library().lrs_write_runs(runs.ctypes.data, lengths.ctypes.data, len(runs), *_arrays(values))
     return values if status == 0 else None
 
 
@@ -156,9 +121,8 @@ def _arrays(*arrays: np.ndarray) -> list[int]:
     return [number for array in arrays for number in (array.ctypes.data, array.nbytes)]
 
 
-def _run(number: int, arguments: list[Any], threads: Optional[int], step: Callable[[float], None]) -> None:
+def _run(name: str, arguments: list[Any], threads: Optional[int], step: Callable[[float], None]) -> None:
     """Start one of the functions and wait for its end."""
-    functions, job = _functions(), ctypes.c_void_p()
-    assert functions is not None
-    kernels.check(functions[number](*arguments, threads or kernels.cores(), ctypes.byref(job)))
+    job = ctypes.c_void_p()
+    kernels.check(getattr(kernels.library(), name)(*arguments, threads or kernels.cores(), ctypes.byref(job)))
     kernels.run_job(job, step)

@@ -37,6 +37,18 @@ class Places(ctypes.Structure):
     ]
 
 
+class Corrections(ctypes.Structure):
+    """A table of corrections: `lrs_corrections`."""
+
+    _fields_ = [
+        ("values", ctypes.c_void_p),
+        ("bytes", ctypes.c_size_t),
+        ("ratios", ctypes.c_int32),
+        ("leads", ctypes.c_int32),
+        ("lead_shift", ctypes.c_int32),
+    ]
+
+
 def memory_of(array: np.ndarray) -> tuple[int, int, Layout]:
     """Address and bytes of the memory that a (z, y, x) array is a view of, and where its voxels lie there.
 

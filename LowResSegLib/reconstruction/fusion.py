@@ -27,6 +27,7 @@ from typing import Optional
 
 import numpy as np
 
+from LowResSegLib import kernels
 from LowResSegLib.kernels import fuse as native
 from LowResSegLib.model import Fusion
 from LowResSegLib.reconstruction.evidence import CERTAIN, LEVELS, decay
@@ -83,7 +84,7 @@ def count_slab(
     used = (min(logits.shape[1], low.size[0] - first), *low.size[1:])
     levels = low.scan.levels(tuple(part), threads)
     found = np.zeros_like(counts)
-    if native.available():
+    if kernels.available():
         native.count(logits, used, places, levels, decay(fusion), found, report, threads)
     else:
         count_in_numpy(logits, used, places, levels, fusion, found, report)
@@ -130,7 +131,7 @@ def fuse_slab(
     seen = low.grid[first : first + used[0], : used[1], : used[2]]
     levels = low.scan.levels((slices,), threads)
     target = low.orientation.apply(labels)[slices]
-    if native.available():
+    if kernels.available():
         table, shift = fusion.corrections, fusion.lead_shift
         native.fuse(logits, seen, places, levels, table, shift, evidence, target, report, threads)
     else:

@@ -25,6 +25,7 @@ from typing import BinaryIO, Optional, Union
 
 import numpy as np
 
+from LowResSegLib import kernels
 from LowResSegLib.kernels import reduce as native
 from LowResSegLib.model.plan import MAX_LOGIT
 from LowResSegLib.reduction import Reduced, restore
@@ -195,7 +196,7 @@ def pack_logits(logits: Union[Reduced, np.ndarray], confidence: Optional[np.ndar
 
 def _runs(array: np.ndarray) -> Arrays:
     """An array of uint8 as runs of equal numbers, of up to 65536 each."""
-    if native.available():
+    if kernels.available():
         runs, lengths = native.runs_of(array)
         return {"runs": runs, "lengths": lengths}
     flat = array.reshape(-1)
@@ -211,7 +212,7 @@ def _of_runs(runs: np.ndarray, lengths: np.ndarray, count: int) -> np.ndarray:
     """The numbers of `_runs`, one after another; raises ValueError where they are not so many."""
     if runs.dtype != np.uint8 or lengths.dtype != np.uint16 or runs.ndim != 1 or runs.shape != lengths.shape:
         raise ValueError("runs")
-    if native.available():
+    if kernels.available():
         numbers = native.of_runs(runs, lengths, count)
     else:
         each = lengths.astype(np.int64) + 1

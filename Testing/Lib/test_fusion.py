@@ -14,7 +14,7 @@ from fusions import KINDS, random_fusion, random_low_resolution, random_scan
 from plans import random_model, random_volume, reoriented
 from test_kernels_reconstruct import ORIENTATIONS, random_logits
 
-from LowResSegLib import engine, segment
+from LowResSegLib import engine, kernels, segment
 from LowResSegLib.errors import Cancelled
 from LowResSegLib.inference import label, sample_grids
 from LowResSegLib.kernels import fuse as native
@@ -24,8 +24,8 @@ from LowResSegLib.reconstruction import fusion as room
 from LowResSegLib.reconstruction.evidence import _POWERS, decay
 from LowResSegLib.sampling import LowResolution
 
-needs_kernels = pytest.mark.skipif(not native.available(), reason="no native kernels")
-WAYS = ("numpy", *(("native",) if native.available() else ()))
+needs_kernels = pytest.mark.skipif(not kernels.available(), reason="no native kernels")
+WAYS = ("numpy", *(("native",) if kernels.available() else ()))
 BAD_ARGUMENT = 4
 
 
@@ -33,7 +33,7 @@ BAD_ARGUMENT = 4
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """By numpy or by the native kernels."""
     if request.param == "numpy":
-        monkeypatch.setattr(native, "available", lambda: False)
+        monkeypatch.setattr(kernels, "available", lambda: False)
     return str(request.param)
 
 
@@ -130,7 +130,7 @@ def test_any_logits_give_numpys_labels(seed: int, kind: str, monkeypatch: pytest
     slabs = [(first, end) for first, end in ((0, cut), (cut, grid[0])) if first < end]
     results = []
     for available in (True, False):
-        monkeypatch.setattr(native, "available", lambda available=available: available)
+        monkeypatch.setattr(kernels, "available", lambda available=available: available)
         whole, pieces, labels = no_counts(classes), no_counts(classes), empty_labels(low)
         count_slab(logits, low, 0, grid[0], fusion, whole, threads=1 + seed % 4)
         evidence = evidence_of(whole, fusion)
@@ -156,7 +156,7 @@ def test_levels_are_numpys(kind: str, orientation: Any, monkeypatch: pytest.Monk
         part = (slice(1, 4), slice(None, None, 1 + seed % 3), slice(None))
         found = scan.levels(part, 1 + seed % 3)
         with monkeypatch.context() as patch:
-            patch.setattr(native, "available", lambda: False)
+            patch.setattr(kernels, "available", lambda: False)
             np.testing.assert_array_equal(found, scan.levels(part))
         assert found.max() <= 127 and (kind == "bool" or len(np.unique(found)) > 3)
 

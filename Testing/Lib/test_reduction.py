@@ -11,11 +11,10 @@ from data import brain_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from LowResSegLib import load_model
+from LowResSegLib import kernels, load_model
 from LowResSegLib.engine import choose_backend
 from LowResSegLib.errors import Cancelled, InputError
 from LowResSegLib.inference import logits_of, sample_grids
-from LowResSegLib.kernels import reduce as native
 from LowResSegLib.reconstruction import reconstruct
 from LowResSegLib.reduction import Reduced, reduce, restore
 from LowResSegLib.sampling import LowResolution, Orientation
@@ -94,7 +93,7 @@ few_and_many = st.one_of(
     kind=st.sampled_from(KINDS),
     threads=st.integers(1, 4),
 )
-@pytest.mark.skipif(not native.available(), reason="no native kernel for it")
+@pytest.mark.skipif(not kernels.available(), reason="no native kernel for it")
 def test_native_kernels_find_gather_and_restore_what_numpy_does(
     seed: int, classes_and_size: Any, kind: str, threads: int
 ) -> None:
@@ -103,7 +102,7 @@ def test_native_kernels_find_gather_and_restore_what_numpy_does(
     reduced = reduce(logits, size, threads)
     restored = restore(reduced, threads)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(native, "available", lambda: False)
+        patch.setattr(kernels, "available", lambda: False)
         wanted = reduce(logits, size)
         again = restore(wanted)
     for field in dataclasses.fields(Reduced):
@@ -175,8 +174,8 @@ DAMAGES: dict[str, Any] = {
 @pytest.mark.parametrize("way", ["native", "numpy"])
 def test_damaged_parts_are_refused(reduced: Reduced, damage: str, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if way == "numpy":
-        monkeypatch.setattr(native, "available", lambda: False)
-    elif not native.available():
+        monkeypatch.setattr(kernels, "available", lambda: False)
+    elif not kernels.available():
         pytest.skip("no native kernel for it")
     assert restore(reduced).shape == (9, 5, 6, 7)
     with pytest.raises(InputError, match="damaged"):

@@ -15,8 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from LowResSegLib import load_model
-from LowResSegLib.kernels import reduce as native
+from LowResSegLib import kernels, load_model
 from LowResSegLib.reduction import Reduced, reduce
 from LowResSegLib.remote import packed
 from LowResSegLib.remote.packed import (
@@ -228,15 +227,15 @@ def test_logits_and_labels_there_and_back(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("longest", [1, 2, 1 << 16])
 @pytest.mark.parametrize("ways", ["native native", "native numpy", "numpy native", "numpy numpy"])
 def test_winners_come_back_from_runs_of_any_length(longest: int, ways: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = [way == "native" and native.available() for way in ways.split()]
+    there = [way == "native" and kernels.available() for way in ways.split()]
     winners = np.zeros((1, 5, 70000), np.uint8)
     winners[0, 1, :65536], winners[0, 3, 5::longest] = 3, 17
     reduced = Reduced(
         18, winners, np.zeros(winners.shape, np.bool_), np.zeros((3, 0), np.uint8), np.zeros(0, np.uint16)
     )
-    monkeypatch.setattr(native, "available", lambda: there[0])
+    monkeypatch.setattr(kernels, "available", lambda: there[0])
     content = b"".join(pack_logits(reduced, None, "raw"))
-    monkeypatch.setattr(native, "available", lambda: there[1])
+    monkeypatch.setattr(kernels, "available", lambda: there[1])
     found, _ = unpack_logits(content, 18, winners.shape)
     for runs, lengths in (([3], [4, 4]), ([3, 4], [4, 6]), ([3, 4], [4, 4]), ([], [])):
         with pytest.raises(ValueError, match=r"runs|lengths"):

@@ -310,21 +310,13 @@ int32_t lrs_reduce_start(const int16_t *logits, size_t logits_bytes, int32_t cla
       classes > LRS_MAX_CLASSES || (uintptr_t)logits % sizeof(int16_t) || (uintptr_t)counts % sizeof(int64_t)) {
     return LRS_BAD_ARGUMENT;
   }
-  const uint64_t plane = lrs_voxels(grid), voxels = lrs_voxels(used);
-  const uint64_t numbers[3] = {plane, (uint64_t)classes, sizeof(int16_t)};
-  const uint64_t bytes[2] = {voxels, ((uint64_t)classes + 7) / 8};
-  if (!voxels || lrs_product(numbers, 3) != logits_bytes || logits_bytes >= LRS_MOST) return LRS_BAD_ARGUMENT;
-  if (winners_bytes != voxels || mixed_bytes != voxels || lrs_product(bytes, 2) != lists_bytes ||
-      counts_bytes != (uint64_t)used[0] * ((uint64_t)classes + 1) * sizeof(int64_t)) {
+  if (!lrs_fits_reduction(logits_bytes, classes, grid, used, winners_bytes, mixed_bytes, lists_bytes, counts_bytes)) {
     return LRS_BAD_ARGUMENT;
-  }
-  for (int32_t a = 0; a < 3; a++) {
-    if (used[a] > grid[a]) return LRS_BAD_ARGUMENT;
   }
   candidates *this = (candidates *)calloc(1, sizeof *this);
   if (!this) return LRS_NO_MEMORY;
   this->logits = logits;
-  this->plane = (int64_t)plane;
+  this->plane = (int64_t)lrs_voxels(grid);
   this->steps[0] = (int64_t)grid[1] * grid[2];
   this->steps[1] = grid[2];
   this->classes = classes;

@@ -96,20 +96,15 @@ int32_t lrs_gather_start(const int16_t *logits, size_t logits_bytes, int32_t cla
       (uintptr_t)counts % sizeof(int64_t) || (uintptr_t)below % sizeof(uint16_t)) {
     return LRS_BAD_ARGUMENT;
   }
-  const uint64_t plane = lrs_voxels(grid), voxels = lrs_voxels(used), bytes = ((uint64_t)classes + 7) / 8;
-  const uint64_t numbers[3] = {plane, (uint64_t)classes, sizeof(int16_t)}, planes[2] = {voxels, bytes};
-  if (!voxels || lrs_product(numbers, 3) != logits_bytes || logits_bytes >= LRS_MOST) return LRS_BAD_ARGUMENT;
-  if (winners_bytes != voxels || mixed_bytes != voxels || lrs_product(planes, 2) != lists_bytes ||
-      counts_bytes != (uint64_t)used[0] * ((uint64_t)classes + 1) * sizeof(int64_t) || chosen_bytes % bytes) {
+  const uint64_t bytes = ((uint64_t)classes + 7) / 8;
+  if (!lrs_fits_reduction(logits_bytes, classes, grid, used, winners_bytes, mixed_bytes, lists_bytes, counts_bytes) ||
+      chosen_bytes % bytes) {
     return LRS_BAD_ARGUMENT;
-  }
-  for (int32_t a = 0; a < 3; a++) {
-    if (used[a] > grid[a]) return LRS_BAD_ARGUMENT;
   }
   gathering *this = (gathering *)calloc(1, sizeof *this);
   if (!this) return LRS_NO_MEMORY;
   this->logits = logits;
-  this->plane = (int64_t)plane;
+  this->plane = (int64_t)lrs_voxels(grid);
   this->steps[0] = (int64_t)grid[1] * grid[2];
   this->steps[1] = grid[2];
   this->classes = classes;
@@ -117,7 +112,7 @@ int32_t lrs_gather_start(const int16_t *logits, size_t logits_bytes, int32_t cla
   this->slices = used[0];
   this->width = used[2];
   this->slice = (int64_t)used[1] * used[2];
-  this->voxels = (int64_t)voxels;
+  this->voxels = (int64_t)lrs_voxels(used);
   this->columns = (int64_t)(chosen_bytes / bytes);
   this->winners = winners;
   this->mixed = mixed;

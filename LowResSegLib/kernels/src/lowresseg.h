@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-#define LRS_INTERFACE_VERSION 2
+#define LRS_INTERFACE_VERSION 3
 
 enum {
   LRS_DONE = 0,
