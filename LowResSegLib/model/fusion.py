@@ -21,9 +21,10 @@ MAX_RATIOS = 33  # and along ratios
 MAX_LEAD_REACH = 4096  # the largest lead that has a step, in integer logits
 MAX_HALF_LIFE = 1 << 20
 MAX_FLOOR = 1 << 24
+MAX_AIR = 1 << 14
 MAX_SMOOTHING = 64
 MAX_TAP = 65535
-KEYS = {"leads", "ratios", "lead_shift", "half_life", "floor", "smoothing", "corrections"}
+KEYS = {"leads", "ratios", "lead_shift", "half_life", "floor", "air", "smoothing", "corrections"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +37,8 @@ class Fusion:
         lead_shift: leads of neighbouring steps differ by 2 to the power of this, in integer logits.
         half_life: a class so many sixteenths of an integer logit below the best one is half as probable.
         floor: of the whole scan's histogram so many 256ths of a voxel are mixed into each class's.
+        air: voxels of level 0 that are counted as background besides the scan's, as 256ths of the scan's number of
+            them.
         smoothing: of histograms: weights of a level itself, of its neighbours, of their neighbours.
     """
 
@@ -43,6 +46,7 @@ class Fusion:
     lead_shift: int
     half_life: int
     floor: int
+    air: int
     smoothing: tuple[int, ...]
 
     @property
@@ -62,7 +66,7 @@ class Fusion:
 
     def content(self) -> bytes:
         """All numbers, so that a checksum can tell one fusion from another."""
-        rest = (self.lead_shift, self.half_life, self.floor, *self.corrections.shape, *self.smoothing)
+        rest = (self.lead_shift, self.half_life, self.floor, self.air, *self.corrections.shape, *self.smoothing)
         return self.corrections.astype("<i2").tobytes() + np.array(rest, "<i4").tobytes()
 
     def to_dict(self) -> dict[str, Any]:
@@ -73,6 +77,7 @@ class Fusion:
             "lead_shift": self.lead_shift,
             "half_life": self.half_life,
             "floor": self.floor,
+            "air": self.air,
             "smoothing": list(self.smoothing),
             "corrections": base64.b64encode(self.corrections.astype("<i2").tobytes()).decode(),
         }
@@ -98,6 +103,7 @@ class Fusion:
             shift,
             _whole(description, "half_life", 1, MAX_HALF_LIFE),
             _whole(description, "floor", 1, MAX_FLOOR),
+            _whole(description, "air", 0, MAX_AIR),
             taps,
         )
 

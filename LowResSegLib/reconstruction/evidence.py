@@ -36,7 +36,8 @@ def evidence_of(counts: np.ndarray, fusion: Fusion) -> np.ndarray:
     """Log-likelihood ratio of each class against the whole scan, by level, as steps of the fusion's corrections.
 
     With h the smoothed histogram of a class of n voxels and w that of the whole scan of N, the ratio at a level is
-    ln ((h + floor * w / N) / (n + floor)) - ln (w / N).
+    ln ((h + floor * w / N) / (n + floor)) - ln (w / N). The fusion's air is counted with the background's
+    voxels of level 0.
 
     Args:
         counts: int64 (classes, 128): for each class the sum of its probabilities, in 256ths, over the voxels of each
@@ -46,6 +47,8 @@ def evidence_of(counts: np.ndarray, fusion: Fusion) -> np.ndarray:
     Returns:
         uint8 (classes, 128), 0 to `fusion.ratios` - 1.
     """
+    counts = counts.copy()
+    counts[0, 0] += int(counts.sum()) * fusion.air >> 8
     smooth = counts @ _smoothing(fusion)
     whole = smooth.sum(0) + _NOTHING
     floor = fusion.floor * (_VOXEL // 256)

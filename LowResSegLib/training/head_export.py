@@ -11,7 +11,15 @@ from torch.nn import functional
 
 from LowResSegLib.errors import InputError
 from LowResSegLib.model import Fusion
-from LowResSegLib.model.fusion import MAX_FLOOR, MAX_HALF_LIFE, MAX_LEAD_REACH, MAX_LEADS, MAX_SMOOTHING, MAX_TAP
+from LowResSegLib.model.fusion import (
+    MAX_AIR,
+    MAX_FLOOR,
+    MAX_HALF_LIFE,
+    MAX_LEAD_REACH,
+    MAX_LEADS,
+    MAX_SMOOTHING,
+    MAX_TAP,
+)
 from LowResSegLib.model.plan import MAX_LOGIT
 from LowResSegLib.networks.heads.base import Head
 from LowResSegLib.networks.heads.fusion import FusionHead
@@ -48,8 +56,9 @@ def fusion_of(head: FusionHead, unit: float) -> Fusion:
     here, known, leads = torch.meshgrid(ratio, ratio, lead, indexing="ij")
     with torch.no_grad():
         added = head.cpu().correction(leads, here, known) / unit
-        temperature, floor, width = (
-            float(number.detach().exp()) for number in (head.log_temperature, head.log_floor, head.log_width)
+        temperature, floor, width, air = (
+            float(number.detach().exp())
+            for number in (head.log_temperature, head.log_floor, head.log_width, head.log_air)
         )
     taps = np.rint(MAX_TAP * np.exp(-0.5 * (np.arange(MAX_SMOOTHING) / width) ** 2)).astype(int)
     return Fusion(
@@ -57,6 +66,7 @@ def fusion_of(head: FusionHead, unit: float) -> Fusion:
         shift,
         int(np.clip(round(16 * temperature * math.log(2) / unit), 1, MAX_HALF_LIFE)),
         int(np.clip(round(256 * floor), 1, MAX_FLOOR)),
+        int(np.clip(round(256 * air), 0, MAX_AIR)),
         tuple(int(tap) for tap in taps[: np.flatnonzero(taps)[-1] + 1]),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from LowResSegLib.model import Fusion
-from LowResSegLib.model.fusion import MAX_FLOOR, MAX_HALF_LIFE, MAX_LEAD_REACH, MAX_TAP
+from LowResSegLib.model.fusion import MAX_AIR, MAX_FLOOR, MAX_HALF_LIFE, MAX_LEAD_REACH, MAX_TAP
 from LowResSegLib.model.plan import MAX_LOGIT
 from LowResSegLib.sampling import LowResolution, Orientation, Scan
 
@@ -19,9 +19,10 @@ def random_fusion(rng: np.random.Generator) -> Fusion:
     most = int(rng.choice([3, 100, MAX_LOGIT]))
     half_life = int(2 ** rng.uniform(0, np.log2(MAX_HALF_LIFE)))
     floor = int(2 ** rng.uniform(0, np.log2(MAX_FLOOR)))
+    air = int(rng.choice([0, 1, 300, MAX_AIR - 1]))
     smoothing = rng.integers(1, MAX_TAP + 1, int(rng.integers(1, 20)))
     corrections = rng.integers(-most, most + 1, (ratios, ratios, leads)).astype(np.int16)
-    return Fusion(corrections, shift, half_life, floor, tuple(int(tap) for tap in smoothing))
+    return Fusion(corrections, shift, half_life, floor, air, tuple(int(tap) for tap in smoothing))
 
 
 def random_scan(rng: np.random.Generator, shape: tuple[int, ...], orientation: Orientation, kind: str) -> Scan:

@@ -84,7 +84,7 @@ def fusing_model() -> Model:
     """A random model whose logits are near each other, and a fusion that changes many of its labels."""
     rng = np.random.default_rng(1)
     corrections = rng.integers(-400, 401, (7, 7, 9)).astype(np.int16)
-    return replace(random_model(rng), fusion=Fusion(corrections, 6, 3000, 5000, (3, 2, 1)))
+    return replace(random_model(rng), fusion=Fusion(corrections, 6, 3000, 5000, 300, (3, 2, 1)))
 
 
 def sizes(rng: np.random.Generator, seed: int) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], Any]:
@@ -167,17 +167,20 @@ def test_powers_are_far_from_where_rounding_would_be_in_doubt() -> None:
     assert _POWERS[0] == 1 << 15 and (np.diff(_POWERS) < 0).all()
 
 
+@pytest.mark.parametrize("air", [0, 192])
 @pytest.mark.parametrize("classes", [3, 18])
-def test_evidence_is_the_log_likelihood_ratio(classes: int) -> None:
+def test_evidence_is_the_log_likelihood_ratio(classes: int, air: int) -> None:
     rng = np.random.default_rng(classes)
     counts = (256 * 10.0 ** rng.uniform(-2, 1.5, (classes, 128))).astype(np.int64)
     counts[0, 40:] = 0
     counts[1] = 0
-    fusion = replace(random_fusion(rng), smoothing=(400, 300, 100), floor=20 * 256)
+    fusion = replace(random_fusion(rng), smoothing=(400, 300, 100), floor=20 * 256, air=air)
     fusion = replace(fusion, corrections=np.zeros((33, 33, 5), np.int16))
     distance = np.abs(np.subtract.outer(np.arange(128), np.arange(128)))
     kernel = np.select([distance == 0, distance == 1, distance == 2], [400.0, 300.0, 100.0], 0.0)
-    smooth = counts / 256 @ (kernel / kernel.sum(1, keepdims=True))
+    counted = counts / 256
+    counted[0, 0] += air / 256 * counted.sum()
+    smooth = counted @ (kernel / kernel.sum(1, keepdims=True))
     share = smooth.sum(0) + 1e-3
     share /= share.sum()
     ratio = np.log((smooth + 20 * share) / (smooth.sum(1, keepdims=True) + 20) / share)
@@ -188,7 +191,7 @@ def test_evidence_is_the_log_likelihood_ratio(classes: int) -> None:
 
 
 def test_many_classes_and_voxels_are_counted_exactly() -> None:
-    fusion = random_fusion(np.random.default_rng(0))
+    fusion = replace(random_fusion(np.random.default_rng(0)), air=0)
     counts = np.full((255, 128), (1 << 40) // 255, np.int64)
     assert (evidence_of(counts, fusion) == fusion.ratios // 2).all()
 
@@ -257,7 +260,7 @@ def test_what_is_as_far_behind_as_the_reach_takes_part(beyond: int, way: str, rn
     low = random_low_resolution(rng, (3, 3, 4), (3, 3, 4), (6, 6, 8), (8, 8, 8), 16, ORIENTATIONS[5])
     corrections = np.zeros((3, 3, 9), np.int16)
     corrections[:, :, 0] = 500  # of what is farthest behind
-    fusion = Fusion(corrections, 5, 16 * 1000, 256, (1,))
+    fusion = Fusion(corrections, 5, 16 * 1000, 256, 0, (1,))
     logits = np.zeros((3, 3, 3, 4), np.int16)
     logits[1], logits[2] = -128 - beyond, -4095
     counts = no_counts(3)
@@ -281,7 +284,7 @@ def test_a_bright_structure_ends_where_its_intensity_does(way: str) -> None:
     low = LowResolution(grid, grid.shape, ORIENTATIONS[0], image.shape, (1, 1, 1), 4, scan)
     ratio = np.linspace(-5, 5, 9)
     corrections = np.broadcast_to((200 * ratio)[:, None, None], (9, 9, 9)).astype(np.int16)
-    fusion = Fusion(corrections, 7, round(16 * 100 * math.log(2)), 20 * 256, (4, 2, 1))
+    fusion = Fusion(corrections, 7, round(16 * 100 * math.log(2)), 20 * 256, 0, (4, 2, 1))
     assert (np.flatnonzero(np.diff(reconstruct(logits, low)[4, 4].astype(int))) == [15]).all()
     assert (np.flatnonzero(np.diff(reconstruct(logits, low, fusion=fusion)[4, 4].astype(int))) == [17]).all()
 

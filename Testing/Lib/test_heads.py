@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Union
 
 import numpy as np
@@ -146,12 +147,12 @@ def test_heads_learn_what_linear_cannot_say(name: str, dimensions: int) -> None:
 
 @pytest.mark.parametrize("name", ["likelihood", "fusion", "likelihood_residual"])
 def test_heads_of_likelihood_know_no_contrast(name: str) -> None:
-    """Any exchange of intensities, an inverted scan for one, gives the same logits."""
+    """Any exchange of intensities, an inverted scan for one, gives the same logits, but for the air's."""
     features, image, _ = scene(2, 4)
     head = head_of(name, 4)
     with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
+        for key, parameter in head.named_parameters():
+            parameter.add_(-30.0 if key == "log_air" else 0.2 * torch.randn_like(parameter))
     inverted = 127 / 64 - intensity_levels(image) / 64
     found, other = head(features, intensity_levels(image) / 64), head(features, inverted)
     # But where an average over a low-resolution voxel is half-way between two levels, and is rounded the other way.
@@ -192,6 +193,25 @@ def test_what_is_far_from_boundaries_is_not_counted_where_near_is_asked_for(dime
     assert (tables[0][0] - tables[0][1]).abs().max() > 1
 
 
+@pytest.mark.parametrize("share", [0.25, 3.0])
+def test_air_is_background_around_the_scan(share: float) -> None:
+    """As if there were so many dark voxels more, all background."""
+    levels = 60 + torch.arange(1600).reshape(1, 1, 40, 40) % 50
+    logits = torch.randn(1, 3, 40, 40, generator=torch.Generator().manual_seed(0))
+    around = torch.full((1, 1, int(40 * share), 40), 0)
+    far = torch.tensor([40.0, -40.0, -40.0]).reshape(1, 3, 1, 1).expand(1, 3, int(40 * share), 40)
+    head = head_of("likelihood", 1)
+    assert isinstance(head, LikelihoodHead)
+    with torch.no_grad():
+        head.log_air.fill_(-30.0)
+        expected = head.table(torch.cat([logits, far], 2), torch.cat([levels, around], 2))[..., 60:]
+        without = head.table(logits, levels)[..., 60:]
+        head.log_air.fill_(math.log(share))
+        found = head.table(logits, levels)[..., 60:]
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0)
+    assert (found - without)[0, 1:].mean() > 0.1  # what is not background gains
+
+
 def test_counts_are_not_in_half_precision_which_ends_at_65504() -> None:
     logits = torch.tensor([2.0, -2.0, 0.0]).reshape(1, 3, 1, 1).repeat(1, 1, 80, 80)
     logits[:, :, :8] = logits[:, [1, 0, 2], :8]
@@ -229,7 +249,7 @@ def test_the_fusion_head_can_be_a_table() -> None:
     expected = head(features, image)
     # Steps of 0.1, of a function whose slopes are about 1.
     torch.testing.assert_close(found, expected, atol=0.15, rtol=0)
-    assert (expected - logits).std() > 0.3
+    assert (expected - logits).std() > 0.2
     with pytest.raises(InputError, match="no table"):
         head_of("fusion-guided", 4).correction_table()
 
@@ -255,7 +275,7 @@ def test_a_constant_image_changes_nothing() -> None:
         head = head_of(name, 4)
         with torch.no_grad():
             for key, parameter in head.named_parameters():
-                parameter.add_(0.5 if key in ("weight", "strength", "sharpness") else 0.0)
+                parameter.add_({"weight": 0.5, "strength": 0.5, "sharpness": 0.5, "log_air": -30.0}.get(key, 0.0))
         found = head(features, torch.ones_like(image))
         torch.testing.assert_close(found, head_of("linear", 4)(features), atol=1e-4, rtol=1e-4)
 
@@ -343,10 +363,10 @@ def test_the_basis_of_blocks_is_orthogonal_and_complete() -> None:
     torch.testing.assert_close(functions.sum(1), torch.zeros(7), atol=1e-5, rtol=0)
 
 
-def test_a_shared_head_treats_classes_alike() -> None:
-    """Exchanging classes exchanges the results."""
+def test_a_shared_head_treats_structures_alike() -> None:
+    """Exchanging structures exchanges the results."""
     features, image, _ = scene(2, 4)
-    order = torch.tensor([2, 0, 1])
+    order = torch.tensor([0, 2, 1])
     for name in OURS:
         head = head_of(name, 4)
         with torch.no_grad():

@@ -31,7 +31,7 @@ volume = Volume(array, (1.0, 1.0, 1.0), (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
 model = load_model("brain")
 if fused:
     corrections = rng.integers(-300, 300, (17, 17, 17)).astype(np.int16)
-    model = dataclasses.replace(model, fusion=Fusion(corrections, 6, 1000, 5000, (3, 2, 1)))
+    model = dataclasses.replace(model, fusion=Fusion(corrections, 6, 1000, 5000, 300, (3, 2, 1)))
 held = resident_bytes() / 1e6
 labelmap, record = segment(volume, model, backend=backend, max_memory=held + limit if limit else None, passes=1)
 peak = peak_memory_mb()

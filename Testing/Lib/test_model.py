@@ -136,9 +136,11 @@ def test_a_fusion_that_is_written_is_read(path: Path, seed: int) -> None:
     np.testing.assert_array_equal(read.fusion.corrections, fusion.corrections)
     assert read.fusion.smoothing == fusion.smoothing and read.fusion.corrections.dtype == np.int16
     # What names a model in run records tells one fusion from another, and from none.
-    other = replace(fusion, floor=fusion.floor + 1)
-    write_model(path, replace(plain, fusion=other))
-    assert len({plain.digest, read.digest, read_model(path).digest}) == 3
+    digests = {plain.digest, read.digest}
+    for other in (replace(fusion, floor=fusion.floor + 1), replace(fusion, air=fusion.air + 1)):
+        write_model(path, replace(plain, fusion=other))
+        digests.add(read_model(path).digest)
+    assert len(digests) == 4
     write_model(path, replace(read, fusion=None))
     assert read_model(path).digest == plain.digest
 
@@ -166,12 +168,13 @@ def reconstruction(**changes: Any) -> Callable[[dict[str, Any]], object]:
     return change
 
 
+KEYS = ("leads", "ratios", "lead_shift", "half_life", "floor", "air", "smoothing")
 FUSION_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "unknown kind": ({"kind": "magic"}, "unknown reconstruction; update"),
     "unknown key": ({"guided": 1}, "unknown reconstruction; update"),
     "linear with numbers": ({"kind": "linear"}, "unknown reconstruction; update"),
     "passes": ({"passes": 3}, "unknown reconstruction; update"),
-    **{f"no {key}": ({key: None}, key) for key in ("leads", "ratios", "lead_shift", "half_life", "floor", "smoothing")},
+    **{f"no {key}": ({key: None}, key) for key in KEYS},
     "no corrections": ({"corrections": None}, "corrections"),
     "even leads": ({"leads": 8}, "steps of its corrections"),
     "many leads": ({"leads": 67}, "leads is no whole number from 3 to 65"),
@@ -183,6 +186,8 @@ FUSION_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
     "a fraction": ({"half_life": 1.5}, "half_life"),
     "no half-life": ({"half_life": 0}, "half_life"),
     "huge floor": ({"floor": 1 << 25}, "floor"),
+    "huge air": ({"air": 1 << 15}, "air"),
+    "less than no air": ({"air": -1}, "air"),
     "empty smoothing": ({"smoothing": []}, "smoothing"),
     "long smoothing": ({"smoothing": [1] * 65}, "smoothing"),
     "smoothing of nothing": ({"smoothing": [0, 1]}, "begins with 0"),
@@ -195,7 +200,7 @@ FUSION_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("damage", FUSION_DAMAGE.values(), ids=FUSION_DAMAGE.keys())
 def test_damaged_fusions_are_refused_with_a_reason(path: Path, damage: tuple[dict[str, Any], str]) -> None:
-    good = Fusion(np.full((5, 5, 9), 7, np.int16), 4, 300, 5000, (3, 2, 1))
+    good = Fusion(np.full((5, 5, 9), 7, np.int16), 4, 300, 5000, 200, (3, 2, 1))
     write_model(path, replace(read_model(path), fusion=good))
     changes, reason = damage
     rewrite(path, reconstruction(**changes))
@@ -206,7 +211,7 @@ def test_damaged_fusions_are_refused_with_a_reason(path: Path, damage: tuple[dic
 def test_corrections_beyond_their_bound_are_not_written(path: Path) -> None:
     model, before = read_model(path), path.read_bytes()
     for value in (4096, -4096, -32768):
-        bad = Fusion(np.full((5, 5, 9), value, np.int16), 4, 300, 5000, (3, 2, 1))
+        bad = Fusion(np.full((5, 5, 9), value, np.int16), 4, 300, 5000, 200, (3, 2, 1))
         with pytest.raises(ModelError, match="larger than 4095"):
             write_model(path, replace(model, fusion=bad))
     assert path.read_bytes() == before

@@ -41,9 +41,7 @@ def test_leaving_and_closing_stop_the_editor(segmented: Any, click: Callable) ->
     assert (editor._observed, editor._shortcuts) == (False, False)
 
 
-def test_edits_are_taken_back_with_one_click(
-    slicer: Any, segmented: Any, volume: Any, click: Callable
-) -> None:
+def test_edits_are_taken_back_with_one_click(slicer: Any, segmented: Any, volume: Any, click: Callable) -> None:
     result = segmented.context.result
     before = labels_of(slicer, result, volume)
     click(segmented.editing.ui.editSection)

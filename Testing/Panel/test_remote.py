@@ -257,7 +257,7 @@ def test_a_model_that_only_the_other_computer_has_is_listed_once_tested_and_can_
 def test_a_model_there_that_needs_the_scan_is_listed_with_what_to_do(
     panel: Any, volume: Any, check: Callable, server: StandIn, of_the_server: Any
 ) -> None:
-    fusion = Fusion(np.zeros((5, 5, 5), np.int16), 7, 400, 64, (4, 2, 1))
+    fusion = Fusion(np.zeros((5, 5, 5), np.int16), 7, 400, 64, 0, (4, 2, 1))
     server.own["theirs"] = dataclasses.replace(of_the_server, fusion=fusion)
     check(server.url)
     ui = panel.segmenting.ui

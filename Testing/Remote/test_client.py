@@ -276,7 +276,7 @@ def test_a_model_that_looks_at_the_scan_once_more(
     """Its labels hang on the scan's intensities, and on classes that would win nowhere without them."""
     from LowResSegLib.model import Fusion
 
-    fusion = Fusion(rng.integers(-900, 901, (5, 5, 5)).astype(np.int16), 7, 400, 64, (4, 2, 1))
+    fusion = Fusion(rng.integers(-900, 901, (5, 5, 5)).astype(np.int16), 7, 400, 64, 100, (4, 2, 1))
     write_model(tmp_path / "models" / "fused.lowresseg", dataclasses.replace(small_model, fusion=fusion))
     volume = scan(rng)
     expected, _ = pipeline.segment(volume, "fused")

@@ -109,7 +109,7 @@ def test_a_model_that_reads_the_scan_once_more_gives_the_same_labels(
     here: bool,
 ) -> None:
     """With the model's file here, the grid is sent and the fusion made here; without it, the whole scan."""
-    fusion = Fusion(rng.integers(-900, 901, (5, 5, 5)).astype(np.int16), 7, 400, 64, (4, 2, 1))
+    fusion = Fusion(rng.integers(-900, 901, (5, 5, 5)).astype(np.int16), 7, 400, 64, 0, (4, 2, 1))
     write_model(tmp_path / "models" / "fused.lowresseg", dataclasses.replace(small_model, fusion=fusion))
     volume, server = scan(rng), Server(start().server.address)
     expected, _ = pipeline.segment(volume, "fused")

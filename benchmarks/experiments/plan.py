@@ -19,8 +19,9 @@ SPLIT = FOLDER / "splits.json"  # 140 cases to train, 20 to look at while tuning
 SEEDS = (0, 1, 2)
 # Raised whenever equal units would give other numbers; rows and checkpoints of before do not count.
 PROTOCOL = 2
-# For heads that read the scan's intensities padding was background until protocol 3.
-_LATER = {"fusion": 3, "likelihood": 3}
+# For heads that read the scan's intensities padding was background until protocol 3; protocol 4 let them learn how much
+# of it there is.
+_LATER = {"fusion": 4, "likelihood": 4}
 PARTS = ("a", "b", "c", "d")
 
 STEPS_2D, STEPS_3D, STEPS_FULL = 1500, 3000, 3000

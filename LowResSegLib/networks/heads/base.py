@@ -39,9 +39,7 @@ class Head(nn.Module):
     """
 
     needs_image = False
-    knows_padding = (
-        False  # whether `fine` sees what is `PADDING`; to others it is 0, or as the voxels beside it
-    )
+    knows_padding = False  # whether `fine` sees what is `PADDING`; to others it is 0, or as the voxels beside it
     OPTIONS: tuple[str, ...] = ()
 
     def __init__(self, settings: HeadSettings, classes: int, channels: int, dimensions: int) -> None:

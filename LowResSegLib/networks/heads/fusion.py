@@ -22,7 +22,7 @@ class FusionHead(LikelihoodHead):
     The perceptron is the same for all classes, and reads a class's lead and its log-likelihood ratios, of the
     intensity here and of the one known at low resolution. What is added to a class's linearly upsampled logit is thus
     a function of three numbers (`correction_table`), and a scan's own table gives two of them by class and intensity.
-    46 learnt numbers. It starts at linear.
+    47 learnt numbers. It starts at linear.
 
     Options:
         guided: a fourth input, what the guided head would add; 26 learnt numbers more for the guided head, 8 for the

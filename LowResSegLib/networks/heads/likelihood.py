@@ -26,19 +26,20 @@ class LikelihoodHead(Head):
 
         weight * (table[class, intensity here] - known * table[class, intensity upsampled from low resolution])
 
-    to the logits. The second term takes back what the network could see already. No intensity is learnt in training, so
-    that the head knows no contrast (the thought is that of segmentation with intensity models of each scan, as in
-    Puonti et al., SAMSEG, NeuroImage 2016). It starts at linear, with a weight of 0.
+    to the logits. The second term takes back what the network could see already. But for the air's no intensity is
+    learnt in training, so that the head knows no contrast (the thought is that of segmentation with intensity models of
+    each scan, as in Puonti et al., SAMSEG, NeuroImage 2016). It starts at linear, with a weight of 0.
 
-    Learnt numbers, five: weight; known; temperature of the probabilities; floor: voxels of the whole scan's histogram
+    Learnt numbers, six: weight; known; temperature of the probabilities; floor: voxels of the whole scan's histogram
     that each class's one is mixed with, so that a class of few voxels says little; width of the histogram's
-    smoothing, in levels.
+    smoothing, in levels; air: voxels of background, of the lowest level, that are thought around the scan, as a share
+    of the scan's own. What is dark then speaks for the background, and all else speaks less for it.
 
     In use a table of classes x 128 integers a scan is all that high-resolution voxels need besides linear
     interpolation.
 
     Options:
-        model: `histogram`, or `gaussian`: a mean and a variance a class in place of a histogram.
+        model: `histogram`, or `gaussian`: a mean and a variance a class in place of a histogram, and no air.
         near: count only voxels that have two classes within so many low-resolution voxels, more the more probable
             the second one is; 0 counts the whole scan. What lies far from every boundary then says nothing of it.
     """
@@ -60,6 +61,8 @@ class LikelihoodHead(Head):
         self.log_temperature = nn.Parameter(torch.zeros(()))
         self.log_floor = nn.Parameter(torch.full((), 3.0))
         self.log_width = nn.Parameter(torch.full((), 0.7))
+        if self.model == "histogram":
+            self.log_air = nn.Parameter(torch.zeros(()))
 
     def fine(self, features: Features, image: Optional[Tensor]) -> Tensor:
         """See `Head.fine`."""
@@ -103,6 +106,8 @@ class LikelihoodHead(Head):
             flat = probability.flatten(2)
             counts = flat.new_zeros((*flat.shape[:2], INTENSITIES))
             counts = counts.scatter_add(2, levels.flatten(2).expand(-1, flat.shape[1], -1), flat)
+            if self.model == "histogram":
+                counts[:, 0, 0] += self.log_air.exp() * counts.sum((1, 2))
             ratio = self._histogram_ratio(counts) if self.model == "histogram" else self._gaussian_ratio(counts)
             if self.classes == 1:
                 ratio = ratio[:, 1:] - ratio[:, :1]
