@@ -35,7 +35,7 @@ TRUNKS = {
     "unext": {"name": "unext"},
 }
 # Of float and ternary networks in part (d).
-FRONT = {"float": (4, 8, 16, 32), "ternary": (8, 16, 32, 48)}
+FRONT = {"float": (4, 8, 16, 32), "ternary": (8, 16, 24, 32)}
 THRESHOLDS = (0.3, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
 
 
