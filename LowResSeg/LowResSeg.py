@@ -83,7 +83,8 @@ class LowResSegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.segmenting = Segmenting(context)
         self.results, self.editing = Results(context), Editing(context)
         self.comparing, self.exporting = Comparing(context), Exporting(context)
-        self.batch, self.models = Batch(context, self.segmenting.options), Models(context, self._onModelsChanged)
+        self.batch = Batch(context, self.segmenting.options, self.segmenting.models.chosen)
+        self.models = Models(context, self._onModelsChanged)
         self.sections = [
             self.segmenting, self.results, self.editing, self.comparing, self.exporting, self.batch, self.models,
             self.remote,

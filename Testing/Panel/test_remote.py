@@ -240,7 +240,7 @@ def test_a_model_that_only_the_other_computer_has_is_listed_once_tested_and_can_
     ui.modelSelector.activated.emit(listed().index(title))
     ui.modelCardButton.checked = True
     assert "Brain, by the other computer" in ui.modelCardBrowser.plainText and ui.segmentButton.enabled
-    asked = answer("Send")
+    asked = answer("Send", True)
     click(ui.segmentButton)
     assert finish(panel).startswith("Done") and server.runs == 1
     assert f"{round(panel.logic.upload_bytes(volume) / 1000)} kB" in asked[0]
@@ -250,7 +250,14 @@ def test_a_model_that_only_the_other_computer_has_is_listed_once_tested_and_can_
     np.testing.assert_array_equal(
         labels_of(slicer, panel.context.result, volume), labels_of(slicer, panel.logic.process(volume), volume)
     )
+    batch = panel.batch.ui
+    batch.batchSection.collapsed = False
+    server.faults.append(cut)
+    click(batch.batchButton)
+    wait(lambda: panel.context.run is None)
+    assert "1 failed" in batch.batchMessage.text and not batch.batchLocalButton.isVisible()  # it is not here
     give(panel, "https://elsewhere:8765")  # of which nothing is known
+    assert not batch.batchButton.enabled
     assert title not in listed() and "is not installed here" in ui.modelInfoLabel.text
 
 

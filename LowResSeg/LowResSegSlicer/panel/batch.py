@@ -21,15 +21,18 @@ class Batch(Section):
 
     ui_file = "Batch.ui"
 
-    def __init__(self, context: Context, options: Callable[[], dict[str, Any]]) -> None:
+    def __init__(
+        self, context: Context, options: Callable[[], dict[str, Any]], model: Callable[[], Optional[Any]]
+    ) -> None:
         """Wire the widgets.
 
         Args:
             context: of the panel.
             options: gives the options that are chosen for a run.
+            model: gives the entry of the chosen model.
         """
         Section.__init__(self, context)
-        self._options = options
+        self._options, self._model = options, model
         self._cases: list[Any] = []
         self._unchecked: set[Any] = set()  # sources that shall be left out
         self._began = 0.0
@@ -61,15 +64,18 @@ class Batch(Section):
             self._list_again()
         button = self.ui.batchButton
         button.text = _("Cancel") if self.runs else _("Segment all")
-        count = len(self._wanted())
-        button.enabled = self.runs or (count > 0 and self.context.run is None)
+        count, entry = len(self._wanted()), self._model()
+        usable = entry is not None and entry.problem is None
+        button.enabled = self.runs or (count > 0 and usable and self.context.run is None)
+        button.toolTip = "" if usable else _("Choose a model that can be used here.")
         if not self.runs and count:
             button.text = _("Segment {count} scans").format(count=count) if count > 1 else _("Segment 1 scan")
         self.ui.batchProgressBar.visible = self.runs
         self._left = [case for case in self._left if case in self._cases]
         self.ui.batchLocalButton.visible = (
-            bool(self._left) and self.context.run is None and self.context.remote.wanted()
-        )
+            bool(self._left) and usable and entry.described is None
+            and self.context.run is None and self.context.remote.wanted()
+        )  # fmt: skip
 
     def scene_closing(self) -> None:
         """End the batch: its nodes go away. Files could go on, but not without the panel that shows them."""
