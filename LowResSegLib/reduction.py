@@ -7,16 +7,16 @@ corners of a cell therefore wins nowhere in it. Beating is transitive, so the ot
 beats so: the cell's labels are all among the classes that none beats at all corners, the cell's winners.
 
 A voxel's list is the union of the winners of the up to eight cells around it. Its logits are sent for the classes in
-its list alone, and of these only how far each is below the greatest one. `restore` sets the greatest to 4095, the
-others below it accordingly, and all that are not in the list to -4096. Why no label changes:
+its list alone, and of these only how far each is below the greatest one. `restore` sets the greatest to 8191, the
+others below it accordingly, and all that are not in the list to 0. Why no label changes:
 
 - To add one number to all logits of a voxel adds the same to all classes' sums, and changes no comparison. So let the
-  full logits be shifted as well: the greatest of each voxel, which is a winner in all its cells, to 4095. As logits are
-  of magnitude up to 4095, the least of them is then -4095.
+  full logits be shifted as well: the greatest of each voxel, which is a winner in all its cells, to 8191. As logits are
+  of magnitude up to 4095, the least of them is then 1.
 - In a cell, let c be the label of a place by the full logits. It is a winner, so it is in the lists of all eight
-  corners, and its restored logits are the full ones there. Each other class has at each corner its full logit, or
-  -4096, which is less. So no class has a greater sum than before, c has its own, and c wins as it did, ties included.
-- Sums stay exact: 4096 times 64 cubed is 2^30, which int32 holds.
+  corners, and its restored logits are the full ones there. Each other class has at each corner its full logit, or 0,
+  which is less. So no class has a greater sum than before, c has its own, and c wins as it did, ties included.
+- Sums stay exact: 8191 times 64 cubed is less than 2^31, so that int32 holds them.
 
 Where a voxel's list has one class, that is all that is sent of it: in smooth structures most voxels. The brain model's
 logits of 18 classes shrink to about a twentieth so, and to a hundredth once that is compressed.

@@ -77,7 +77,7 @@ def _ratio(result: Mapping[str, Any], method: str, others: Sequence[str]) -> str
     known = [result["milliseconds"][other] for other in others if other in result["milliseconds"]]
     if not known or method not in result["milliseconds"]:
         return "-"
-    return f"**{min(known) / result['milliseconds'][method]:.1f}**"
+    return f"**{min(known) / result['milliseconds'][method]:.2f}**"
 
 
 def volumes(results: Sequence[Mapping[str, Any]]) -> str:

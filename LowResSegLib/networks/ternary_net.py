@@ -16,7 +16,6 @@ from LowResSegLib.networks.settings import NetworkSettings
 from LowResSegLib.networks.trunk import Trunk, block
 
 MARGIN = 56  # by so much are the valid convolutions' logits smaller than their input
-PUBLISHED_INPUTS = 15
 
 
 def _widths(settings: NetworkSettings) -> int:

@@ -246,7 +246,9 @@ def unpack_logits(content: Content, classes: int, size: tuple[int, ...]) -> tupl
             raise ValueError("confidence")
         if "logits" in arrays:
             logits = arrays["logits"]
-            if logits.dtype != np.int16 or logits.shape != (classes, *size) or np.abs(logits).max() > MAX_LOGIT:
+            if logits.dtype != np.int16 or logits.shape != (classes, *size):
+                raise ValueError("logits")
+            if logits.max() > MAX_LOGIT or logits.min() < -MAX_LOGIT:
                 raise ValueError("logits")
             return logits, confidence
         count = arrays["classes"]

@@ -24,7 +24,7 @@ from LowResSegLib.networks.statistics import reestimate_statistics
 from LowResSegLib.training.case_checkpoint import load_segmenter, put_weights, save_segmenter, start_from
 from LowResSegLib.training.case_task import CaseTask
 from LowResSegLib.training.cases import Cases, labels_of
-from LowResSegLib.training.checkpoint import load_small
+from LowResSegLib.training.checkpoint import check_new, load_small
 from LowResSegLib.training.datasets import Dataset, find_dataset
 from LowResSegLib.training.deadline import deadline
 from LowResSegLib.training.level_losses import LevelLoss
@@ -115,6 +115,7 @@ def train_on_cases(
     say(f"{len(dataset.cases)} cases ({dataset.layout}), {cases.classes - 1} structures; reading {len(used)}.")
     cases.check(used)
 
+    check_new(output, resume)
     output.mkdir(parents=True, exist_ok=True)
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None

@@ -30,6 +30,12 @@ def save_small(path: Path, network: UNet, step: int, scores: dict[str, float]) -
         torch.save(content, temporary)
 
 
+def check_new(output: Path, resume: bool) -> None:
+    """Raise InputError where a run's folder holds a run that shall not be gone on with: hours may have made it."""
+    if not resume and any((output / name).exists() for name in ("last.ckpt", "weights.pt")):
+        raise InputError(f"{output} holds a run; go on with it (--resume), or choose another folder.")
+
+
 def load_small(path: Path) -> dict[str, Any]:
     """Read a small checkpoint: `network`, `state`, `step`, `scores`.
 

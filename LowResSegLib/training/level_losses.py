@@ -43,7 +43,7 @@ class LevelLoss(nn.Module):
     def forward(self, logits: Union[Tensor, Sequence[Tensor]], label: Tensor) -> Tensor:
         """Loss of logits (batch, outputs, *size), one level or several, and labels int64 (batch, *size)."""
         levels = [logits] if isinstance(logits, Tensor) else list(logits)
-        one_hot = functional.one_hot(label, self.classes).movedim(-1, 1).float()
+        one_hot = torch.stack([label == value for value in range(self.classes)], 1).float()
         return torch.stack([self._one(level.float(), one_hot, label) for level in levels]).sum()
 
     def _one(self, logits: Tensor, one_hot: Tensor, label: Tensor) -> Tensor:

@@ -18,14 +18,15 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch.utils.data import DataLoader
 
 from LowResSegLib.errors import InputError
+from LowResSegLib.networks.statistics import reestimate_statistics
+from LowResSegLib.networks.ternary import INTENSITY_SCALE
 from LowResSegLib.networks.unet import UNet
 from LowResSegLib.training.case_run import copy_config, train_on_cases
-from LowResSegLib.training.checkpoint import load_small, load_state, network_of, save_small
+from LowResSegLib.training.checkpoint import check_new, load_small, load_state, network_of, save_small
 from LowResSegLib.training.config import TrainingConfig
 from LowResSegLib.training.deadline import deadline
 from LowResSegLib.training.labels import LabelTable
 from LowResSegLib.training.run_config import RunConfig
-from LowResSegLib.training.statistics import re_estimate_statistics
 from LowResSegLib.training.synthetic import ContrastPriors, SyntheticScans, read_label_map
 from LowResSegLib.training.task import SegmentationTask, steps_of
 from LowResSegLib.training.telling import Tell, Telling, tell_nobody
@@ -170,6 +171,7 @@ def train_on_synthetic_scans(
     """
     config = TrainingConfig.read(config_file)
     table = LabelTable.read(config.labels)
+    check_new(output, resume)
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None
     go_on_from = whole if resume and whole.exists() else None
@@ -206,7 +208,7 @@ def train_on_synthetic_scans(
     if config.ternary:
         # Thresholds are made of them, so they have to be right; the float form is only a teacher.
         batches = itertools.islice(loader, config.statistics_batches)
-        re_estimate_statistics(task.network, (batch["image"] for batch in batches))
+        reestimate_statistics(task.network, (batch["image"].float() / INTENSITY_SCALE for batch in batches))
     scores = {key: round(float(value), 4) for key, value in trainer.callback_metrics.items()}
     save_small(small, task.network, first_step + trainer.global_step, scores)
     return small

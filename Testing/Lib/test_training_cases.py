@@ -214,6 +214,15 @@ def test_a_run_resumes_from_either_checkpoint(data: Path, tmp_path: Path, kept: 
     assert steps == [2, 4, 6] and load_small(output / "weights.pt")["step"] == 6
 
 
+def test_a_run_is_not_written_over(data: Path, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    LowResSegLib.train(write_run(tmp_path / "run.yaml", {"steps": 2}), data, output)
+    before = (output / "last.ckpt").read_bytes()
+    with pytest.raises(InputError, match=r"run holds a run; go on with it \(--resume\), or choose another folder"):
+        LowResSegLib.train(write_run(tmp_path / "run.yaml"), data, output)
+    assert (output / "last.ckpt").read_bytes() == before
+
+
 def test_a_run_that_is_stopped_goes_on_as_if_it_was_not(data: Path, tmp_path: Path) -> None:
     """Optimiser and schedule come back: the learning rate of the whole run's end is zero."""
     output = tmp_path / "run"

@@ -99,26 +99,26 @@ def test_the_labelmap_is_the_one_of_this_computer(
     assert {model.name for model in list_models(server)} >= {"small"}
 
 
-@pytest.mark.parametrize("here", [True, False])
 def test_a_model_that_reads_the_scan_once_more_gives_the_same_labels(
     start: Callable[..., Any],
     small_model: Model,
     rng: np.random.Generator,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    here: bool,
 ) -> None:
-    """With the model's file here, the grid is sent and the fusion made here; without it, the whole scan."""
+    """With the model's file here, the grid is sent and the fusion made here; without it, the scan where allowed."""
     fusion = Fusion(rng.integers(-900, 901, (5, 5, 5)).astype(np.int16), 7, 400, 64, 0, (4, 2, 1))
     write_model(tmp_path / "models" / "fused.lowresseg", dataclasses.replace(small_model, fusion=fusion))
     volume, server = scan(rng), Server(start().server.address)
     expected, _ = pipeline.segment(volume, "fused")
     assert not np.array_equal(expected.array, pipeline.segment(volume, "small")[0].array)
-    if not here:
-        monkeypatch.setattr(segmenting, "available_models", lambda: {})
     labelmap, told, _ = segment_remotely(volume, "fused", server)
-    assert np.array_equal(labelmap.array, expected.array)
-    assert told["remote"]["sent"] == ("grid" if here else "volume")
+    assert np.array_equal(labelmap.array, expected.array) and told["remote"]["sent"] == "grid"
+    monkeypatch.setattr(segmenting, "available_models", lambda: {})
+    with pytest.raises(InputError, match="install its file here, too, or let the whole scan be sent"):
+        segment_remotely(volume, "fused", server)
+    labelmap, told, _ = segment_remotely(volume, "fused", server, full_volume=True)
+    assert np.array_equal(labelmap.array, expected.array) and told["remote"]["sent"] == "volume"
 
 
 def test_a_model_of_the_server_alone_needs_nothing_of_it_here(

@@ -14,7 +14,7 @@ import pytest
 from stand_in import Fault, Handler, StandIn, scan, serving
 
 from LowResSegLib import pipeline
-from LowResSegLib.errors import LowResSegError, RemoteError
+from LowResSegLib.errors import InputError, LowResSegError, RemoteError
 from LowResSegLib.remote.client import Server, check_server, segment_remotely, segmenting, session
 from LowResSegLib.remote.client.connection import Connection
 from LowResSegLib.remote.protocol import DIGEST_HEADER, AnswerError
@@ -164,6 +164,47 @@ def test_an_upload_that_breaks_off_goes_on_where_it_was(
     server.faults.append(times(1, "PUT", "/input", do))
     same(scan(rng), server)
     assert server.asked("HEAD", "/input") == 1 and server.asked("PUT", "/input") == 2
+
+
+def test_patience_counts_from_the_failure_and_anew_where_something_arrived(
+    server: StandIn, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three tries break off, each after longer than the patience, and each has brought a quarter of the body."""
+    monkeypatch.setattr(session, "_PIECE", 100)
+    volume = scan(rng)
+    expected, _ = pipeline.segment(volume, "small")
+
+    def do(handler: Handler) -> None:
+        (job,) = server.jobs.values()
+        wanted = len(job["body"]) + job["request"].bytes // 4
+        while len(job["body"]) < wanted:
+            job["body"] += handler.rfile.read1(wanted - len(job["body"]))
+        time.sleep(0.4)
+        handler.cut()
+
+    server.faults.append(times(3, "PUT", "/input", do))
+    labelmap, _, _ = segment_remotely(volume, "small", Server(server.url, patience=0.2))
+    assert np.array_equal(labelmap.array, expected.array) and server.asked("PUT", "/input") == 4
+
+
+@pytest.mark.parametrize("kind", ["LowResSegError", "InputError"])
+def test_what_the_server_cannot_do_is_done_here_but_not_what_the_scan_is_at_fault_for(
+    server: StandIn, rng: np.random.Generator, kind: str
+) -> None:
+    def fail(handler: Handler) -> None:
+        (job,) = server.jobs.values()
+        job["state"], job["error"] = "failed", (kind, "The job has taken more than the 5 seconds that are allowed.")
+
+    fault = times(1, "GET", "/result", fail)
+    server.faults.append(lambda handler: fault(handler) and False)  # what comes is answered as always
+    volume = scan(rng)
+    if kind == "InputError":
+        with pytest.raises(InputError, match="more than the 5 seconds"):
+            segment_remotely(volume, "small", Server(server.url), fallback=True)
+        return
+    labelmap, record, _ = segment_remotely(volume, "small", Server(server.url), fallback=True)
+    expected, _ = pipeline.segment(volume, "small")
+    assert np.array_equal(labelmap.array, expected.array) and "more than the 5 seconds" in record["warnings"][0]
 
 
 def test_a_body_that_arrives_damaged_is_sent_again_but_not_for_ever(server: StandIn, rng: np.random.Generator) -> None:

@@ -215,6 +215,11 @@ def test_logits_and_labels_there_and_back(rng: np.random.Generator) -> None:
     found, seen = unpack_logits(b"".join(pack_logits(logits, None, "raw")), 5, (6, 7, 8))
     np.testing.assert_array_equal(found, logits)
     assert seen is None
+    for beyond in (4096, -4096, -32768):
+        wrong = logits.copy()
+        wrong[1, 2, 3, 4] = beyond
+        with pytest.raises(ProtocolError):
+            unpack_logits(b"".join(pack_logits(wrong, None, "raw")), 5, (6, 7, 8))
     labels = b"".join(pack_labels(percent, "zlib"))
     np.testing.assert_array_equal(unpack_labels(labels, (6, 7, 8)), percent)
     for content, shape in ((labels, (6, 7, 9)), (b"".join(pack({"labels": logits}, "zlib")), logits.shape)):

@@ -24,7 +24,7 @@ from minimal_client import MinimalClient, big_grid, small_grid, unpack_logits
 
 from LowResSegLib.errors import InputError
 from LowResSegLib.remote.server.job import ServerJob
-from LowResSegLib.remote.server.job_queue import JobQueue
+from LowResSegLib.remote.server.job_queue import MAX_ATTEMPTS, JobQueue
 from LowResSegLib.remote.server.settings import Settings
 from LowResSegLib.remote.server.tokens import Tokens
 
@@ -120,7 +120,7 @@ def test_a_job_that_kills_servers_again_and_again_is_given_up(tmp_path: Path, sm
     job, _ = queue.create("", request)
     job.input.write_bytes(body)
     queue.uploaded(job)
-    for _ in range(3):
+    for _ in range(MAX_ATTEMPTS):
         assert queue.take(0) is not None
         queue.close()  # as a kill does: the state on disk stays `running`
         queue = JobQueue(settings)

@@ -21,8 +21,9 @@ pytest.importorskip("fastapi")
 from minimal_client import big_grid, small_grid, volume_job
 
 from LowResSegLib.remote.protocol import CODES
-from LowResSegLib.remote.server import transfer
+from LowResSegLib.remote.server import job_queue, transfer
 from LowResSegLib.remote.server.job import ServerJob
+from LowResSegLib.remote.server.settings import Settings
 from LowResSegLib.remote.server.tokens import Tokens
 
 
@@ -176,6 +177,32 @@ def test_intensities_beyond_the_networks_fail(start: Any, small_model: Any) -> N
     client.put(job.id, body)
     status = client.status(job.id, 20)
     assert status.error is not None and "above 127" in status.error[1]
+
+
+def test_results_wait_to_be_fetched_until_there_are_too_many(
+    tmp_path: Path, small_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_queue, "_MOST_ENDED", 4)
+    queue = job_queue.JobQueue(Settings(folder=tmp_path))
+    made = []
+    for number in range(6):
+        job, _ = queue.create("", dataclasses.replace(small_grid(small_model)[0], key=f"key-{number}"))
+        made.append(job.id)
+        left = [identity for identity in made if identity in queue._jobs]
+        assert left == made[-5:]  # four that have ended, and the new one
+        queue.cancel(job)
+    queue.close()
+
+
+def test_an_unexpected_error_is_told_counted_and_logged_once(
+    start: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = start()
+    monkeypatch.setattr(running.server.service, "describe_models", lambda: 1 / 0)
+    client = running.client()
+    assert client.ask("GET", "/v1/models").code == "failed"
+    assert 'lowresseg_errors_total{code="failed"} 1\n' in client.ask("GET", "/v1/metrics").body.decode()
+    assert [record.message for record in caplog.records].count("a request failed") == 1
 
 
 def test_metrics_count(start: Any, small_model: Any) -> None:

@@ -1,6 +1,6 @@
 """Train the next missing units of a part, and add their rows to the table.
 
-    python -m benchmarks.experiments.run --part a --data ../shared/data/Task04_Hippocampus --budget-minutes 30
+    python -m benchmarks.experiments.run --part a --data Task04_Hippocampus --budget-minutes 30
 
 One thread a process; several processes may run at once, each takes a unit that no other has. A unit that the time stops
 goes on from its checkpoint the next time. Checkpoints are kept in runs/experiments, which git ignores.
@@ -139,7 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=plan.PARTS, action="append", help="a to d; all in turn without")
     parser.add_argument("--budget-minutes", type=float, default=30)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/Task04_Hippocampus"))
+    parser.add_argument("--data", type=Path, help="the folder Task04_Hippocampus")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the checkpoints")
     parser.add_argument("--match", default="", help="only units whose name holds this text")
     parser.add_argument("--list", action="store_true", help="say what is there and what is missing, and end")
@@ -149,6 +149,8 @@ def main() -> None:
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.ERROR)
     wanted = [u for part in options.part or plan.PARTS for u in plan.units(part) if options.match in u.key]
+    if options.data is None and not options.list:
+        parser.error("--data is needed: the folder Task04_Hippocampus")
     if options.list:
         there = table.rows()
         for unit in wanted:

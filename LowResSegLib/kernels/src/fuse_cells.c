@@ -75,14 +75,13 @@ static inline uint8_t fuse_voxel(const lrs_fusion *fusion, const contest *at, in
 
 /* The compiler knows `count` where this is expanded for few classes, and whether it counts. */
 static inline void fuse_cell(const lrs_reconstruction *job, const lrs_corners *cell, const uint8_t candidates[],
-                             int32_t count, const lrs_room *to, uint64_t *counts, int32_t most) {
+                             int32_t count, const lrs_room *to, uint64_t *counts) {
   const lrs_fusion *fusion = job->fusion;
   const uint32_t limit = (uint32_t)job->reach << SHIFT;
   int32_t values[8][LRS_MAX_CLASSES + 1], z[4][LRS_MAX_CLASSES + 1], y[2][LRS_MAX_CLASSES + 1];
   contest at;
   at.classes = candidates;
   at.values[0] = 0;
-  (void)most;
   /* The last one is the intensity, if it is needed. */
   const int32_t channels = counts ? count : count + 1;
   for (int32_t i = 0; i < 8; i++) {
@@ -131,16 +130,16 @@ void lrs_fuse_cell(const lrs_reconstruction *job, const lrs_corners *cell, const
                    const lrs_room *to, uint64_t *counts) {
   if (counts) {
     switch (count) {
-      case 2: fuse_cell(job, cell, candidates, 2, to, counts, 2); break;
-      case 3: fuse_cell(job, cell, candidates, 3, to, counts, 3); break;
-      default: fuse_cell(job, cell, candidates, count, to, counts, count); break;
+      case 2: fuse_cell(job, cell, candidates, 2, to, counts); break;
+      case 3: fuse_cell(job, cell, candidates, 3, to, counts); break;
+      default: fuse_cell(job, cell, candidates, count, to, counts); break;
     }
   } else {
     switch (count) {
-      case 2: fuse_cell(job, cell, candidates, 2, to, NULL, 2); break;
-      case 3: fuse_cell(job, cell, candidates, 3, to, NULL, 3); break;
-      case FEW: fuse_cell(job, cell, candidates, FEW, to, NULL, FEW); break;
-      default: fuse_cell(job, cell, candidates, count, to, NULL, count); break;
+      case 2: fuse_cell(job, cell, candidates, 2, to, NULL); break;
+      case 3: fuse_cell(job, cell, candidates, 3, to, NULL); break;
+      case FEW: fuse_cell(job, cell, candidates, FEW, to, NULL); break;
+      default: fuse_cell(job, cell, candidates, count, to, NULL); break;
     }
   }
 }

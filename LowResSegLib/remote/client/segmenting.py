@@ -81,8 +81,8 @@ def segment_remotely(
         max_memory: None: what a server needs cannot be limited from here.
         passes: as in `pipeline.segment`.
         confidence: whether the confidence is wanted, too.
-        full_volume: the scan itself is sent, and all is done on the server; so it is, too, with a model that is not
-            installed here and whose labels are not made by linear interpolation.
+        full_volume: the scan itself is sent, and all is done on the server. A model that is not installed here and
+            whose labels are not made by linear interpolation can be used in no other way.
         fallback: where the server cannot do it, this computer does, and the record's `warnings` say so.
 
     Returns:
@@ -188,12 +188,10 @@ class _Run:
         check_scan(volume, not_a_labelmap)
         warnings = doubts(volume, described)
         if isinstance(described, ModelDescription) and described.reconstruction != "linear" and not full_volume:
-            if confidence:
-                raise InputError(
-                    f"The model {name} is not installed here, so the whole scan would be sent, and the confidence "
-                    "comes with the grid alone; install the model here, or leave the confidence out."
-                )
-            full_volume = True
+            raise InputError(
+                f"The model {name} makes its labels with the scan's own intensities; install its file here, too, or "
+                "let the whole scan be sent (--remote-volume)."
+            )
         fusion = described.fusion if isinstance(described, Model) else None
         seen: Optional[Volume] = None
         means: list[Optional[float]] = []

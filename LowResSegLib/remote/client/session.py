@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Optional, TypeVar, Union
 
-from LowResSegLib.errors import RemoteError
+from LowResSegLib.errors import LowResSegError, RemoteError
 from LowResSegLib.jobs.protocol import error_from
 from LowResSegLib.remote.client.connection import Answer, Connection, Interrupted
 from LowResSegLib.remote.client.server import Server
@@ -74,6 +74,7 @@ class Session:
         self.connection = Connection(server, timeout)
         self._heard = heard
         self._known = False  # whether the server has answered anything yet
+        self._reached = 0  # bytes of what is sent or fetched that had arrived when the present try began
 
     def __enter__(self) -> Session:
         """Return itself; nothing is sent yet."""
@@ -136,6 +137,7 @@ class Session:
                 text = self._once("HEAD", path).headers.get(OFFSET_HEADER.lower(), "")
                 offset = int(text) if text.isdecimal() else 0
             first, offset = min(offset, len(body)), None
+            self._reached = first
             if first == len(body):
                 return
             headers = {
@@ -166,8 +168,8 @@ class Session:
             progress: Called with what the server tells of the job.
 
         Raises:
-            RemoteError: The job did not end well, or the result is damaged each time it is fetched.
-            LowResSegError: What went wrong with the job, as the class that it was on the server.
+            RemoteError: The server could not do the job, or the result is damaged each time it is fetched.
+            LowResSegError: What is wrong with the scan or the model, as the class that it was on the server.
         """
         path = f"{PREFIX}/jobs/{job.id}/result"
         result = _Received()
@@ -176,6 +178,7 @@ class Session:
         def fetch() -> Optional[JobStatus]:
             nonlocal damaged
             headers = {"Range": f"bytes={len(result)}-"} if result else {}
+            self._reached = len(result)
             began = time.monotonic()
             try:
                 answer = self._once("GET", f"{path}?wait={_WAIT}", None, headers, result, limit)
@@ -257,17 +260,21 @@ class Session:
         return answer
 
     def _persist(self, do: Callable[[], Result]) -> Result:
-        """Do something until it goes well, is refused for good, or the server's patience is used up.
+        """Do something until it goes well, is refused for good, or fails for longer than the server's patience.
 
-        Whoever is not there the first time is not waited for: the address is probably wrong.
+        Patience counts from the first failure, and anew where bytes arrived since. Whoever is not there the first time
+        is not waited for: the address is probably wrong.
         """
-        began, pause = time.monotonic(), _FIRST_PAUSE
+        began, pause = 0.0, _FIRST_PAUSE
+        self._reached, before = 0, -1
         while True:
             try:
                 with told():
                     return do()
             except Interrupted as error:
                 full = error.retry_after is not None
+                if self._reached > before:
+                    began, pause, before = time.monotonic(), _FIRST_PAUSE, self._reached
                 left = began + self.server.patience - time.monotonic()
                 if not (self._known or full) or left <= 0:
                     raise RemoteError(str(error)) from error  # a class that the worker process's parent knows
@@ -302,15 +309,18 @@ class told:
 
 
 def raise_ended(status: JobStatus) -> None:
-    """Raise what became of a job that has ended, but not well; an error of the scan's or the model's as it is."""
+    """Raise what became of a job that ended, but not well; an error of the scan's or the model's as it is."""
     if status.error is not None:
-        raise error_from({"error": status.error[0], "message": status.error[1]})
+        error = error_from({"error": status.error[0], "message": status.error[1]})
+        if type(error) is LowResSegError:  # the server's own fault: it has no time, or its worker process died
+            raise RemoteError(str(error))
+        raise error
     how = {"cancelled": "cancelled the job", "expired": "has thrown the job away"}.get(status.state, "gave the job up")
     raise RemoteError(f"The server {how} before it was done; run it again, or let this computer do the work.")
 
 
 def _sentence(error: AnswerError) -> str:
-    """What a user reads of an error of the server's; where the server's sentence is for its administrator, more."""
+    """What a user reads of an error of the server's."""
     if error.code == "wrong_version" and error.protocol is not None:
         try:
             check_versions(*error.protocol)

@@ -51,7 +51,7 @@ class Limits:
         body_bytes: of a job's body as it travels.
         voxels: of a grid or of a volume.
         seconds: that a job may run.
-        queued: jobs that upload or wait, of all clients; queued_per_client: of one.
+        queued: jobs that upload, wait or run, of all clients; queued_per_client: of one.
         keep_seconds: how long a result is kept.
         upload_seconds: how long an upload may rest before it is given up.
         threads: that a job may use.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
@@ -14,7 +15,7 @@ from typing import Any, Optional
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from LowResSegLib.errors import LowResSegError
+from LowResSegLib.errors import InputError, LowResSegError
 from LowResSegLib.remote.protocol import LEAST_VERSION, VERSION, AnswerError, ProtocolError
 from LowResSegLib.remote.server.service import Service
 
@@ -52,16 +53,26 @@ class Guard:
             return
         began, exchange = time.monotonic(), _Exchange(receive, send, self._service.settings.body_seconds)
         try:
-            scope["client_id"] = self._admit(scope)
-            await self._app(scope, exchange.receive, exchange.send)
-        except Exception as error:
-            answer = answer_of(error)
-            self._service.metrics.add("errors_total", code=answer.code)
-            if not exchange.begun:
+            answer = self._admitted(scope)
+            if answer is None:
+                with contextlib.suppress(Exception):  # the application has told, logged and counted it
+                    await self._app(scope, exchange.receive, exchange.send)
+            else:
+                self._service.metrics.add("errors_total", code=answer.code)
                 await exchange.answer(answer)
-            # An answer that has begun cannot be mended; the server closes the connection.
         finally:
             self._count(scope, exchange, time.monotonic() - began)
+
+    def _admitted(self, scope: Message) -> Optional[AnswerError]:
+        """Note whose request it is; what is told to those who are not let in."""
+        try:
+            scope["client_id"] = self._admit(scope)
+        except InputError as error:  # of the file of tokens, which it names: that is for the server's keeper alone
+            _log.error("%s", error)
+            return AnswerError("failed", "The server cannot read its tokens; ask its keeper, whose log says more.")
+        except Exception as error:
+            return answer_of(error)
+        return None
 
     def _admit(self, scope: Message) -> str:
         """The id of the client's token, empty where none is needed; raises AnswerError."""
@@ -119,7 +130,6 @@ class _Exchange:
 
     def __init__(self, receive: Receive, send: Send, seconds: float) -> None:
         self._receive, self._send, self._seconds = receive, send, seconds
-        self.begun = False
         self.status = 0
         self.received = self.sent = 0
         self._whole = False
@@ -139,7 +149,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Send a message; one that is not taken in time ends the connection."""
         if message["type"] == "http.response.start":
-            self.begun, self.status = True, message["status"]
+            self.status = message["status"]
             message["headers"] = [
                 *message.get("headers", []),
                 (b"cache-control", b"no-store"),

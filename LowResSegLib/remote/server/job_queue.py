@@ -111,7 +111,7 @@ class JobQueue:
         if len(open_jobs) >= settings.queued:
             raise AnswerError("full", "The server has as many jobs as it takes; try again later.", _RETRY_SECONDS)
         ended = sorted((job for job in self._jobs.values() if job.ended), key=lambda job: job.changed)
-        for job in ended[: len(ended) - _MOST_ENDED]:
+        for job in ended[: max(0, len(ended) - _MOST_ENDED)]:
             self.remove(job)
         promised = sum(job.request.bytes - job.uploaded() for job in open_jobs if job.state == UPLOADING)
         if shutil.disk_usage(self._folder).free < settings.spare_bytes + promised + request.bytes:
@@ -254,7 +254,7 @@ class JobQueue:
                 job.state = WAITING
             if job.state == WAITING and job.uploaded() != job.request.bytes:
                 job.state = UPLOADING
-            if job.state == WAITING and job.attempts > MAX_ATTEMPTS:
+            if job.state == WAITING and job.attempts >= MAX_ATTEMPTS:
                 self.failed(job, LowResSegError("The server ended several times while it ran this job."))
             with contextlib.suppress(OSError):
                 job.clear()
