@@ -75,7 +75,7 @@ int32_t lrs_reduce_start(const int16_t *logits, size_t logits_bytes, int32_t cla
   const lrs_phase phases[] = {{kernels->find_lists, (used[0] + this->item - 1) / this->item, 1.0},
                               {lrs_place_slices, 1, 0.0},
                               {lrs_copy_slice, used[0], 0.02}};
-  const size_t slice = (size_t)used[1] * (size_t)used[2], scratch = slice * (lrs_gather_scratch(this) + 2);
+  const size_t slice = (size_t)used[1] * (size_t)used[2], scratch = lrs_gather_scratch(this) + 2 * slice;
   return lrs_job_start(phases, 3, this, release, threads, lrs_marks_bytes(this) + scratch + (size_t)used[2],
                        (runs + 4 * slices) * sizeof(int64_t), job);
 }

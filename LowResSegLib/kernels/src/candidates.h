@@ -7,7 +7,8 @@
 
 enum {
   LRS_GROUP = 16,       /* classes whose bits are a number of 16 */
-  LRS_MARKS_BEFORE = 8, /* marks before the first one, which are none */
+  LRS_MARKS_BEFORE = 8, /* marks before the first one, which are none, */
+  LRS_PLACES_BEHIND = 4 /* and places behind the last one, which may be written and mean nothing */
 };
 
 /* What is left of a slice: of each class in how many lists it is, and its numbers, class by class; then the lists. */
@@ -34,12 +35,13 @@ typedef struct lrs_candidates {
 
 /* The marks of a slice, group by group, which are cleared: those of voxel i and of the one before it, which along x is on
  * the other side of the cell before, say which classes can win around it. `scratch` has
- * lrs_gather_scratch for each voxel, aligned to 4 bytes. */
+ * lrs_gather_scratch bytes and is aligned to 4. */
 void lrs_gather_slice(const lrs_candidates *this, uint16_t *marks, int32_t z, void *scratch);
 
-/* Bytes of scratch memory of a voxel of a slice. */
+/* Bytes of scratch memory that this needs. */
 static inline size_t lrs_gather_scratch(const lrs_candidates *this) {
-  return sizeof(int32_t) + (size_t)this->groups * sizeof(uint16_t);
+  const size_t slice = (size_t)this->used[1] * (size_t)this->used[2];
+  return (slice + LRS_PLACES_BEHIND) * sizeof(int32_t) + slice * (size_t)this->groups * sizeof(uint16_t);
 }
 
 /* Bytes of the marks of two slices; what follows is aligned to 16 bytes. */

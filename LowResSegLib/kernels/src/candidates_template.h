@@ -49,15 +49,11 @@ static void find_winners(const lrs_candidates *this, int32_t z, uint8_t *winners
       memcpy(best, values + x, (size_t)count * sizeof(int16_t));
       memset(winner, 0, (size_t)count * sizeof(int16_t));
       int16_t c = 1;
-      for (; c + 4 <= this->classes; c = (int16_t)(c + 4)) { /* four at a time, so that less goes to and fro */
-        const int16_t *one = values + c * this->plane + x, *two = one + this->plane, *three = two + this->plane;
-        const int16_t *four = three + this->plane;
+      for (; c + 8 <= this->classes; c = (int16_t)(c + 8)) { /* eight at a time, so that less goes to and fro */
+        const int16_t *first = values + c * this->plane + x;
         for (int32_t i = 0; i < count; i++) {
           int16_t most = best[i], number = winner[i];
-          take_class(one[i], c, &most, &number);
-          take_class(two[i], (int16_t)(c + 1), &most, &number);
-          take_class(three[i], (int16_t)(c + 2), &most, &number);
-          take_class(four[i], (int16_t)(c + 3), &most, &number);
+          for (int16_t k = 0; k < 8; k++) take_class(first[k * this->plane + i], (int16_t)(c + k), &most, &number);
           best[i] = most;
           winner[i] = number;
         }
@@ -236,7 +232,7 @@ static void find_lists(void *context, int32_t phase, int64_t item, void *memory)
   const int32_t first = (int32_t)item * this->item, end = LESS(first + this->item, this->used[0]);
   const int32_t rows = this->used[1] > 1 ? this->used[1] - 1 : 1, begin = MORE(first - 1, 0);
   uint16_t *marks = (uint16_t *)memory + LRS_MARKS_BEFORE;
-  uint8_t *more = (uint8_t *)memory + lrs_marks_bytes(this), *winners = more + slice * lrs_gather_scratch(this);
+  uint8_t *more = (uint8_t *)memory + lrs_marks_bytes(this), *winners = more + lrs_gather_scratch(this);
   uint8_t *several = winners + 2 * slice;
   (void)phase;
   memset(memory, 0, lrs_marks_bytes(this));

@@ -10,10 +10,7 @@
 #include "reconstruct.h"
 #include "reduced.h"
 
-enum {
-  MOST_GROUPS = (LRS_MAX_CLASSES + LRS_GROUP - 1) / LRS_GROUP,
-  STRIP = 64 /* voxels at a time */
-};
+enum { STRIP = 64 }; /* voxels at a time */
 
 static uint16_t *numbers_of(const lrs_candidates *this, const lrs_left *left) {
   return (uint16_t *)(void *)(left->counts + this->classes);
@@ -23,52 +20,64 @@ static uint8_t *lists_of(const lrs_candidates *this, const lrs_left *left) {
   return (uint8_t *)(void *)(numbers_of(this, left) + left->listed);
 }
 
-/* What can win around some voxels from `first` on: the marks of the cells on both sides of each along x. `any` are those
- * of all groups together, and 0 behind the last of these voxels. */
+/* What can win around some voxels from `first` on, of all groups together: the marks of the cells on both sides of each
+ * along x; 0 behind the last of these voxels. */
 static inline void join_marks(const lrs_candidates *this, const uint16_t *marks, int64_t first, int32_t count,
-                              uint16_t own[MOST_GROUPS][STRIP], uint16_t any[STRIP]) {
+                              uint16_t any[STRIP]) {
   const int64_t slice = (int64_t)this->used[1] * this->used[2];
   memset(any, 0, STRIP * sizeof *any);
   for (int32_t g = 0; g < this->groups; g++) {
     const uint16_t *mark = marks + g * slice + first, *before = mark - this->next;
-    for (int32_t k = 0; k < count; k++) own[g][k] = mark[k] | before[k];
-    for (int32_t k = 0; k < count; k++) any[k] |= own[g][k];
+    for (int32_t k = 0; k < count; k++) any[k] |= (uint16_t)(mark[k] | before[k]);
   }
 }
 
-/* Finds the mixed voxels of a slice, their `places`, and group by group their lists, each with room for a slice; returns
- * how many there are. */
-static int64_t find_mixed(const lrs_candidates *this, const uint16_t *marks, int32_t z, int32_t *places,
-                          uint16_t *lists, int32_t *counts) {
+/* Finds the mixed voxels of a slice and their `places`; returns how many there are. */
+static int64_t find_mixed(const lrs_candidates *this, const uint16_t *marks, int32_t z, int32_t *places) {
   const int64_t slice = (int64_t)this->used[1] * this->used[2];
-  const uint8_t *winners = this->winners + z * slice;
   uint8_t *mixed = this->mixed + z * slice;
-  uint16_t own[MOST_GROUPS][STRIP], any[STRIP];
+  uint16_t any[STRIP];
   int64_t columns = 0;
-  memset(mixed, 0, (size_t)slice);
   for (int64_t first = 0; first < slice; first += STRIP) {
     const int32_t count = (int32_t)(slice - first < STRIP ? slice - first : STRIP);
-    join_marks(this, marks, first, count, own, any);
-    for (int32_t k = 0; k < count; k++) {
+    join_marks(this, marks, first, count, any);
+    for (int32_t k = 0; k < count; k++) mixed[first + k] = any[k] != 0;
+    for (int32_t k = 0; k < count; k += 4) {
       uint64_t four;
-      memcpy(&four, any + k / 4 * 4, sizeof four);
-      if (!four) {
-        k |= 3;
-        continue;
+      memcpy(&four, any + k, sizeof four);
+      if (!four) continue;
+      for (int32_t i = k; i < k + 4; i++) { /* without a branch, which would be hard to foresee */
+        places[columns] = (int32_t)(first + i);
+        columns += any[i] != 0;
       }
-      if (!any[k]) continue;
-      const int64_t i = first + k;
-      mixed[i] = 1;
-      places[columns] = (int32_t)i;
-      own[winners[i] / LRS_GROUP][k] &= (uint16_t)~(1u << winners[i] % LRS_GROUP);
-      for (int32_t g = 0; g < this->groups; g++) {
-        uint32_t list = lists[g * slice + columns] = own[g][k];
-        for (; list; list &= list - 1) counts[g * LRS_GROUP + lrs_lowest_bit(list)]++;
-      }
-      columns++;
     }
   }
   return columns;
+}
+
+/* The lists of the mixed voxels, group by group, each with room for a slice; and in how many of them each class is. */
+static void find_lists(const lrs_candidates *this, const uint16_t *marks, int32_t z, const int32_t *places,
+                       int64_t columns, uint16_t *lists, int32_t *counts) {
+  const int64_t slice = (int64_t)this->used[1] * this->used[2];
+  const uint8_t *winners = this->winners + z * slice;
+  for (int32_t g = 0; g < this->groups; g++, lists += slice, marks += slice) {
+    const uint16_t *before = marks - this->next;
+    for (int64_t k = 0; k < columns; k++) {
+      const int32_t i = places[k], winner = winners[i];
+      const uint32_t own = (uint32_t)(winner / LRS_GROUP == g) << winner % LRS_GROUP;
+      lists[k] = (uint16_t)((marks[i] | before[i]) & ~own);
+    }
+    for (int32_t c = 0; c < LRS_GROUP && g * LRS_GROUP + c < this->classes; c++) {
+      int32_t count = 0;
+      for (int64_t first = 0; first < columns; first += INT16_MAX) {
+        const int64_t end = columns - first < INT16_MAX ? columns : first + INT16_MAX;
+        uint16_t sum = 0; /* so that many fit a vector */
+        for (int64_t k = first; k < end; k++) sum = (uint16_t)(sum + (lists[k] >> c & 1));
+        count += sum;
+      }
+      counts[g * LRS_GROUP + c] = count;
+    }
+  }
 }
 
 /* Writes the lists and the numbers of the mixed voxels into the slice's own memory. */
@@ -103,10 +112,11 @@ static void write_left(const lrs_candidates *this, const lrs_left *left, int32_t
 
 void lrs_gather_slice(const lrs_candidates *this, uint16_t *marks, int32_t z, void *scratch) {
   const size_t slice = (size_t)this->used[1] * (size_t)this->used[2];
-  int32_t counts[MOST_GROUPS * LRS_GROUP] = {0}, *places = (int32_t *)scratch;
-  uint16_t *lists = (uint16_t *)(void *)(places + slice);
+  int32_t counts[LRS_MAX_CLASSES], *places = (int32_t *)scratch;
+  uint16_t *lists = (uint16_t *)(void *)(places + slice + LRS_PLACES_BEHIND);
   lrs_left *left = &this->left[z];
-  left->columns = find_mixed(this, marks, z, places, lists, counts);
+  left->columns = find_mixed(this, marks, z, places);
+  find_lists(this, marks, z, places, left->columns, lists, counts);
   memset(marks, 0, slice * (size_t)this->groups * sizeof *marks);
   left->listed = 0;
   for (int32_t c = 0; c < this->classes; c++) left->listed += counts[c];
