@@ -79,9 +79,7 @@ def reduce(
     """
     report = step or (lambda share: None)
     if kernels.available():
-        found = native.lists_of(logits, size, threads, lambda share: report(_LISTS * share))
-        lists, below = native.gather(logits, size, found, threads, lambda share: report(_LISTS + (1 - _LISTS) * share))
-        return Reduced(len(logits), found[0], found[1], lists, below)
+        return Reduced(len(logits), *native.reduce(logits, size, threads, report))
     return reduce_in_numpy(logits[(slice(None), *(slice(0, n) for n in size))], report)
 
 
@@ -101,7 +99,7 @@ def reduce_in_numpy(used: np.ndarray, report: Callable[[float], None]) -> Reduce
 
 
 def _lists_of(used: np.ndarray, step: Callable[[float], None]) -> tuple[np.ndarray, np.ndarray]:
-    """Winners and lists, as `kernels.reduce.lists_of` has them, of the used part of the grid."""
+    """Winners, and the lists of all voxels, uint8 (bytes, z, y, x), of the used part of the grid."""
     classes, shape = len(used), used.shape[1:]
     best, winners = used[0].copy(), np.zeros(shape, np.uint8)
     for number in range(1, classes):

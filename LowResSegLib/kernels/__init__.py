@@ -19,7 +19,7 @@ from LowResSegLib.errors import BackendError
 from LowResSegLib.kernels.elf import is_cut_off
 from LowResSegLib.kernels.structures import Corrections, Layout, Places, Taps
 
-INTERFACE_VERSION = 3
+INTERFACE_VERSION = 4
 INSTRUCTION_SETS = ("word", "sse2", "avx2", "avx512", "neon")  # in the order of the library's numbers
 BEST = -1
 
@@ -116,8 +116,7 @@ def _declare(library: ctypes.CDLL) -> None:
             number,
             [*grid, places, *2 * [*array, layout], ctypes.POINTER(Corrections), *2 * array, layout, number, job],
         ),
-        "lrs_reduce_start": (number, [*grid, *4 * array, number, job]),
-        "lrs_gather_start": (number, [*grid, *6 * array, number, job]),
+        "lrs_reduce_start": (number, [*grid, *4 * array, pointer, number, number, job]),
         "lrs_restore_start": (number, [number, numbers, *5 * array, pointer, number, job]),
         "lrs_find_runs": (ctypes.c_uint64, [*array, pointer, *array]),
         "lrs_write_runs": (number, [pointer, *2 * array]),

@@ -1,4 +1,4 @@
-"""Reduced logits by the native kernels: which classes can win, what is left of logits, and logits of it again."""
+"""Reduced logits by the native kernels: what is left of logits where labels are decided, and logits of it again."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from LowResSegLib import kernels
 
 
-def lists_of(
+def reduce(
     logits: np.ndarray,
     used: tuple[int, ...],
     threads: Optional[int],
     step: Callable[[float], None],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The winner of each voxel, and the other classes that can win in the cells around it; see `reduction`.
+    """The winner of each voxel, and what is left of the other classes that can win in the cells around it.
 
     Args:
         logits: int16 (classes, z, y, x), of magnitude up to 4095.
@@ -26,40 +26,24 @@ def lists_of(
         step: called with the share that is done, 0 to 1; may raise to stop.
 
     Returns:
-        Of the used part: winners, uint8 (z, y, x); whether a voxel is mixed, bool (z, y, x); lists, uint8 (bytes, z,
-        y, x), of each slice those of its mixed voxels, one after another, and then what means nothing; and int64 (z,
-        classes + 1), in how many lists of a slice each class is, and how many voxels are mixed.
+        Of the used part: winners, mixed, lists and below, as `reduction.Reduced` has them.
     """
     logits = np.ascontiguousarray(logits, np.int16)
     winners, mixed = np.empty(used, np.uint8), np.empty(used, np.bool_)
-    lists = np.empty((-(-len(logits) // 8), *used), np.uint8)
-    counts = np.empty((used[0], len(logits) + 1), np.int64)
-    _run("lrs_reduce_start", [*_full(logits, used), *_arrays(winners, mixed, lists, counts)], threads, step)
-    return winners, mixed, lists, counts
-
-
-def gather(
-    logits: np.ndarray,
-    used: tuple[int, ...],
-    found: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
-    threads: Optional[int],
-    step: Callable[[float], None],
-) -> tuple[np.ndarray, np.ndarray]:
-    """The lists of the mixed voxels, and how far the classes in them are below the winners; see `reduction.Reduced`.
-
-    Args:
-        logits: as of `lists_of`.
-        used: as of `lists_of`.
-        found: what that returned.
-        threads: as of `lists_of`.
-        step: as of `lists_of`.
-    """
-    logits = np.ascontiguousarray(logits, np.int16)
-    total = found[3].sum(0)
-    lists = np.empty((len(found[2]), total[-1]), np.uint8)
-    below = np.empty(total[:-1].sum(), np.uint16)
-    _run("lrs_gather_start", [*_full(logits, used), *_arrays(*found, lists, below)], threads, step)
-    return lists, below
+    count, planes = winners.size, -(-len(logits) // 8)
+    columns, listed = count // 2, count  # a guess
+    sizes = np.empty(2, np.int64)
+    full = [*_arrays(logits), len(logits), *((ctypes.c_int32 * 3)(*shape) for shape in (logits.shape[1:], used))]
+    while True:
+        lists, below = np.empty(planes * columns, np.uint8), np.empty(listed, np.uint16)
+        arrays = _arrays(winners, mixed, lists, below)
+        _run("lrs_reduce_start", [*full, *arrays, sizes.ctypes.data, kernels.BEST], threads, step)
+        there = int(sizes[0]), int(sizes[1])
+        if min(there) < 0:
+            raise MemoryError("The native kernels: there is not enough memory.")
+        if there[0] <= columns and there[1] <= listed:
+            return winners, mixed, lists[: planes * there[0]].reshape(planes, -1), below[: there[1]]
+        columns, listed = there
 
 
 def restore(
@@ -109,12 +93,6 @@ def of_runs(runs: np.ndarray, lengths: np.ndarray, count: int) -> Optional[np.nd
     values = np.empty(count, np.uint8)
     status = kernels.library().lrs_write_runs(runs.ctypes.data, lengths.ctypes.data, len(runs), *_arrays(values))
     return values if status == 0 else None
-
-
-def _full(logits: np.ndarray, used: tuple[int, ...]) -> list[Any]:
-    """Arguments that say where full logits are, and which part of the grid is used."""
-    sizes = (ctypes.c_int32 * 3)(*logits.shape[1:]), (ctypes.c_int32 * 3)(*used)
-    return [*_arrays(logits), len(logits), *sizes]
 
 
 def _arrays(*arrays: np.ndarray) -> list[int]:

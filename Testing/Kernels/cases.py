@@ -28,7 +28,7 @@ from LowResSegLib.reduction import reduce_in_numpy, restore_in_numpy
 from LowResSegLib.sampling import Orientation, _taps
 
 # `kinds` in driver.c
-NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND, COUNT, FUSE, LEVELS, REDUCE, GATHER, RESTORE = range(1, 12)
+NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND, COUNT, FUSE, LEVELS, REDUCE, RESTORE = range(1, 11)
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")  # LRS_INT8 and so on
 UNTOUCHED = 0xEE  # what driver.c fills results with before a run
 
@@ -246,24 +246,23 @@ def reduced(rng: np.random.Generator, classes: int, grid: Sequence[int]) -> list
     logits, used, _, (count_, whole, part, *_) = _ground(rng, classes, grid, (1, 1, 1))
     seen = logits[(slice(None), *(slice(0, n) for n in used))]
     wanted = reduce_in_numpy(seen, lambda share: None)
-    lists = np.zeros((len(wanted.lists), *used), np.uint8)
-    lists[:, wanted.mixed] = wanted.lists
-    bits = np.unpackbits(lists, axis=0, bitorder="little", count=classes)
-    lists[...] = UNTOUCHED
-    starts = np.cumsum(wanted.mixed.sum((1, 2)))[:-1]
-    for z, own in enumerate(np.split(wanted.lists, starts, axis=1)):
-        lists[:, z].reshape(len(lists), -1)[:, : own.shape[1]] = own
-    counts = np.concatenate([bits, [wanted.mixed]]).sum((2, 3)).T.astype(np.int64)
-    found = [counts, wanted.winners, wanted.mixed.astype(np.uint8), lists]
-    left = [wanted.below, wanted.lists]
-    sizes = [np.array([part.nbytes for part in parts], np.int64) for parts in (found, left)]
+    sizes = np.array([wanted.lists.shape[1], wanted.below.size], np.int64)
+
+    def found(below: np.ndarray, lists: np.ndarray) -> list[np.ndarray]:
+        parts = [sizes, below, wanted.winners, wanted.mixed.astype(np.uint8), lists]
+        return [np.array([part.nbytes for part in parts], np.int64), _joined(*parts)]
+
+    # Where there is no room for the last number, or for the last list, neither is written.
+    rest = np.full(2 * wanted.below.size, UNTOUCHED, np.uint8), np.full(wanted.lists.size, UNTOUCHED, np.uint8)
+    results = [found(wanted.below, wanted.lists)]
+    if wanted.below.size:
+        results += [found(rest[0][2:], rest[1]), found(rest[0], rest[1][1:])]
     given = [logits, count_, whole, part]
     restored = restore_in_numpy(wanted, lambda share: None)
     before, faults = np.zeros(8 + restored.nbytes, np.uint8), np.array([0, 1], np.int64)
     parts = [count_, part, wanted.winners, wanted.mixed, wanted.lists]
     return [
-        _section(REDUCE, *given, sizes[0], _joined(*found)),
-        _section(GATHER, *given, *found[1:], counts, sizes[1], _joined(*left)),
+        *(_section(REDUCE, *given, *result) for result in results),
         _section(RESTORE, before, *parts, wanted.below, _joined(faults[:1], restored)),
         # A number more than the lists have: found before anything is written.
         _section(RESTORE, before, *parts, np.append(wanted.below, np.uint16(0)), _joined(faults[1:], restored * 0)),

@@ -134,6 +134,8 @@ typedef struct lrs_kernels {
   void (*expand)(const uint32_t *positive, const uint32_t *negative, int32_t entries, int16_t *trits);
   /* Of LRS_BLOCK voxels: offset plus the sum of weights times trits; trits are [entry][voxel]. */
   void (*logits)(const int16_t *trits, const int16_t *weights, int32_t entries, int16_t offset, int16_t *logits);
+  /* Of a reduction's item of slices: see candidates_template.h. */
+  void (*find_lists)(void *candidates, int32_t phase, int64_t item, void *scratch);
 } lrs_kernels;
 
 /* Two numbers as one, the first one in the lower half. */

@@ -1,135 +1,172 @@
 /* Gathers what is left of logits: of each voxel that is mixed its list, and how far the listed classes are below its
- * winner. The latter is class by class, of each the voxels in whose list it is, in order; so where a slice's part of it
- * begins is known from how many voxels of each slice list each class. */
+ * winner. A slice is gathered as soon as its lists are known, while its logits are at hand, into memory of its own; how
+ * much that is of all slices tells where each of them goes. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "bounds.h"
-#include "job.h"
+#include "candidates.h"
+#include "lowresseg.h"
+#include "platform.h"
 #include "reconstruct.h"
 #include "reduced.h"
 
-typedef struct gathering {
-  const int16_t *logits;
-  int64_t plane;    /* from a class to the next one, */
-  int64_t steps[2]; /* a slice to the next one, and a row */
-  int32_t classes, bytes, slices, width;
-  int64_t slice, voxels, columns;
-  const uint8_t *winners, *mixed, *lists;
-  uint8_t *chosen;
-  uint16_t *below;
-  int64_t *begins; /* of class c in slice z at c * slices + z, in `below`; the end of one is where the next begins */
-  int64_t *firsts; /* of each slice its first column of `chosen`, and the end */
-} gathering;
+enum { STRIP = 64 }; /* voxels at a time */
 
-static void release(void *context) {
-  gathering *this = (gathering *)context;
-  free(this->begins);
-  free(this->firsts);
-  free(this);
+static uint16_t *numbers_of(const lrs_candidates *this, const lrs_left *left) {
+  return (uint16_t *)(void *)(left->counts + this->classes);
 }
 
-/* The list and the numbers of a voxel with a winner; `lists` has its list, and `at` says where each class goes on. */
-static inline void gather_voxel(const gathering *this, const int16_t *logits, uint8_t winner, const uint8_t *lists,
-                                int64_t column, int32_t z, int64_t *at) {
-  const int32_t best = logits[winner * this->plane];
-  for (int32_t b = 0; b < this->bytes; b++) {
-    uint32_t list = lists[b * this->voxels];
-    this->chosen[b * this->columns + column] = (uint8_t)list;
-    for (; list; list &= list - 1) {
-      const int32_t c = 8 * b + lrs_lowest_bit(list);
-      /* Counts that are not the lists' own leave numbers out. */
-      if (c >= this->classes || at[c] >= this->begins[(int64_t)c * this->slices + z + 1]) continue;
-      this->below[at[c]++] = (uint16_t)(best - logits[c * this->plane]);
+static uint8_t *lists_of(const lrs_candidates *this, const lrs_left *left) {
+  return (uint8_t *)(void *)(numbers_of(this, left) + left->listed);
+}
+
+/* What can win around some voxels from `first` on, of all groups together: the marks of the cells on both sides of each
+ * along x; 0 behind the last of these voxels. */
+static inline void join_marks(const lrs_candidates *this, const uint16_t *marks, int64_t first, int32_t count,
+                              uint16_t any[STRIP]) {
+  const int64_t slice = (int64_t)this->used[1] * this->used[2];
+  memset(any, 0, STRIP * sizeof *any);
+  for (int32_t g = 0; g < this->groups; g++) {
+    const uint16_t *mark = marks + g * slice + first, *before = mark - this->next;
+    for (int32_t k = 0; k < count; k++) any[k] |= (uint16_t)(mark[k] | before[k]);
+  }
+}
+
+/* Finds the mixed voxels of a slice and their `places`; returns how many there are. */
+static int64_t find_mixed(const lrs_candidates *this, const uint16_t *marks, int32_t z, int32_t *places) {
+  const int64_t slice = (int64_t)this->used[1] * this->used[2];
+  uint8_t *mixed = this->mixed + z * slice;
+  uint16_t any[STRIP];
+  int64_t columns = 0;
+  for (int64_t first = 0; first < slice; first += STRIP) {
+    const int32_t count = (int32_t)(slice - first < STRIP ? slice - first : STRIP);
+    join_marks(this, marks, first, count, any);
+    for (int32_t k = 0; k < count; k++) mixed[first + k] = any[k] != 0;
+    for (int32_t k = 0; k < count; k += 4) {
+      uint64_t four;
+      memcpy(&four, any + k, sizeof four);
+      if (!four) continue;
+      for (int32_t i = k; i < k + 4; i++) { /* without a branch, which would be hard to foresee */
+        places[columns] = (int32_t)(first + i);
+        columns += any[i] != 0;
+      }
+    }
+  }
+  return columns;
+}
+
+/* The lists of the mixed voxels, group by group, each with room for a slice; and in how many of them each class is. */
+static void find_lists(const lrs_candidates *this, const uint16_t *marks, int32_t z, const int32_t *places,
+                       int64_t columns, uint16_t *lists, int32_t *counts) {
+  const int64_t slice = (int64_t)this->used[1] * this->used[2];
+  const uint8_t *winners = this->winners + z * slice;
+  for (int32_t g = 0; g < this->groups; g++, lists += slice, marks += slice) {
+    const uint16_t *before = marks - this->next;
+    for (int64_t k = 0; k < columns; k++) {
+      const int32_t i = places[k], winner = winners[i];
+      const uint32_t own = (uint32_t)(winner / LRS_GROUP == g) << winner % LRS_GROUP;
+      lists[k] = (uint16_t)((marks[i] | before[i]) & ~own);
+    }
+    for (int32_t c = 0; c < LRS_GROUP && g * LRS_GROUP + c < this->classes; c++) {
+      int32_t count = 0;
+      for (int64_t first = 0; first < columns; first += INT16_MAX) {
+        const int64_t end = columns - first < INT16_MAX ? columns : first + INT16_MAX;
+        uint16_t sum = 0; /* so that many fit a vector */
+        for (int64_t k = first; k < end; k++) sum = (uint16_t)(sum + (lists[k] >> c & 1));
+        count += sum;
+      }
+      counts[g * LRS_GROUP + c] = count;
     }
   }
 }
 
-static void gather_slice(void *context, int32_t phase, int64_t item, void *scratch) {
-  const gathering *this = (const gathering *)context;
-  const int32_t z = (int32_t)item;
-  const int64_t first = z * this->slice;
-  int64_t at[LRS_MAX_CLASSES], column = this->firsts[z];
+/* Writes the lists and the numbers of the mixed voxels into the slice's own memory. */
+static void write_left(const lrs_candidates *this, const lrs_left *left, int32_t z, const int32_t *places,
+                       const uint16_t *lists) {
+  const int64_t slice = (int64_t)this->used[1] * this->used[2];
+  const uint8_t *winners = this->winners + z * slice;
+  const int16_t *logits = this->logits + z * this->steps[0];
+  const int whole = this->steps[1] == this->used[2]; /* rows without gaps */
+  uint16_t *at[LRS_MAX_CLASSES], *numbers = numbers_of(this, left);
+  uint8_t *own = lists_of(this, left);
+  for (int32_t b = 0; b < this->bytes; b++, own += left->columns) {
+    const uint16_t *from = lists + b / 2 * slice;
+    for (int64_t k = 0; k < left->columns; k++) own[k] = (uint8_t)(from[k] >> b % 2 * 8);
+  }
+  for (int32_t c = 0; c < this->classes; c++) {
+    at[c] = numbers;
+    numbers += left->counts[c];
+  }
+  for (int64_t column = 0; column < left->columns; column++) {
+    const int32_t i = places[column];
+    const int16_t *voxel = logits + (whole ? i : i / this->used[2] * this->steps[1] + i % this->used[2]);
+    const int32_t best = voxel[winners[i] * this->plane];
+    for (int32_t g = 0; g < this->groups; g++) {
+      for (uint32_t list = lists[g * slice + column]; list; list &= list - 1) {
+        const int32_t c = g * LRS_GROUP + lrs_lowest_bit(list);
+        *at[c]++ = (uint16_t)(best - voxel[c * this->plane]);
+      }
+    }
+  }
+}
+
+void lrs_gather_slice(const lrs_candidates *this, uint16_t *marks, int32_t z, void *scratch) {
+  const size_t slice = (size_t)this->used[1] * (size_t)this->used[2];
+  int32_t counts[LRS_MAX_CLASSES], *places = (int32_t *)scratch;
+  uint16_t *lists = (uint16_t *)(void *)(places + slice + LRS_PLACES_BEHIND);
+  lrs_left *left = &this->left[z];
+  left->columns = find_mixed(this, marks, z, places);
+  find_lists(this, marks, z, places, left->columns, lists, counts);
+  memset(marks, 0, slice * (size_t)this->groups * sizeof *marks);
+  left->listed = 0;
+  for (int32_t c = 0; c < this->classes; c++) left->listed += counts[c];
+  left->counts = (int32_t *)malloc((size_t)this->classes * sizeof(int32_t) + (size_t)left->listed * sizeof(uint16_t) +
+                                   (size_t)left->columns * (size_t)this->bytes);
+  if (!left->counts) return;
+  memcpy(left->counts, counts, (size_t)this->classes * sizeof(int32_t));
+  write_left(this, left, z, places, lists);
+}
+
+void lrs_place_slices(void *candidates, int32_t phase, int64_t item, void *scratch) {
+  lrs_candidates *this = (lrs_candidates *)candidates;
+  int64_t columns = 0, listed = 0;
+  (void)phase;
+  (void)item;
+  (void)scratch;
+  for (int32_t z = 0; z < this->used[0]; z++) {
+    if (!this->left[z].counts) {
+      lrs_atomic_set(&this->sizes[0], -1);
+      lrs_atomic_set(&this->sizes[1], -1);
+      return;
+    }
+    this->firsts[z] = columns;
+    columns += this->left[z].columns;
+  }
+  for (int32_t c = 0; c < this->classes; c++) {
+    for (int32_t z = 0; z < this->used[0]; z++) {
+      this->begins[(int64_t)c * this->used[0] + z] = listed;
+      listed += this->left[z].counts[c];
+    }
+  }
+  lrs_atomic_set(&this->sizes[0], columns);
+  lrs_atomic_set(&this->sizes[1], listed);
+}
+
+void lrs_copy_slice(void *candidates, int32_t phase, int64_t z, void *scratch) {
+  const lrs_candidates *this = (const lrs_candidates *)candidates;
+  const lrs_left *left = &this->left[z];
+  const int64_t columns = lrs_atomic_get(&this->sizes[0]), listed = lrs_atomic_get(&this->sizes[1]);
   (void)phase;
   (void)scratch;
-  for (int32_t c = 0; c < this->classes; c++) at[c] = this->begins[(int64_t)c * this->slices + z];
-  for (int64_t i = lrs_skip_zeros(this->mixed + first, 0, this->slice); i < this->slice && column < this->firsts[z + 1];
-       i = lrs_skip_zeros(this->mixed + first, i + 1, this->slice)) {
-    const uint8_t *lists = this->lists + first + (column - this->firsts[z]), winner = this->winners[first + i];
-    const int16_t *logits = this->logits + z * this->steps[0] + i / this->width * this->steps[1] + i % this->width;
-    if (winner < this->classes) gather_voxel(this, logits, winner, lists, column, z, at);
-    column++;
+  if (columns < 0 || columns * this->bytes > this->lists_room || listed > this->below_room) return;
+  const uint16_t *numbers = numbers_of(this, left);
+  const uint8_t *lists = lists_of(this, left);
+  for (int32_t c = 0; c < this->classes; c++) {
+    const size_t count = (size_t)left->counts[c];
+    if (count) memcpy(this->below + this->begins[(int64_t)c * this->used[0] + z], numbers, count * sizeof *numbers);
+    numbers += count;
   }
-}
-
-/* Sums up the counts, (slices, classes + 1); whether they are those of arrays of these lengths. */
-static int place(gathering *this, const int64_t *counts, uint64_t columns, uint64_t listed) {
-  const int64_t stride = (int64_t)this->classes + 1;
-  uint64_t total = 0;
-  for (int32_t c = 0; c <= this->classes; c++) {
-    const int last = c == this->classes; /* mixed voxels */
-    int64_t *begins = last ? this->firsts : this->begins + (int64_t)c * this->slices;
-    if (last) {
-      if (total != listed) return 0;
-      total = 0;
-    }
-    for (int32_t z = 0; z < this->slices; z++) {
-      const int64_t count = counts[z * stride + c];
-      if (count < 0 || count > this->slice) return 0;
-      begins[z] = (int64_t)total;
-      total += (uint64_t)count;
-      begins[z + 1] = (int64_t)total;
-    }
+  for (int32_t b = 0; b < this->bytes && left->columns; b++, lists += left->columns) {
+    memcpy(this->lists + b * columns + this->firsts[z], lists, (size_t)left->columns);
   }
-  return total == columns;
-}
-
-int32_t lrs_gather_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
-                         const int32_t used[3], const uint8_t *winners, size_t winners_bytes, const uint8_t *mixed,
-                         size_t mixed_bytes, const uint8_t *lists, size_t lists_bytes, const int64_t *counts,
-                         size_t counts_bytes, uint8_t *chosen, size_t chosen_bytes, uint16_t *below,
-                         size_t below_bytes, int32_t threads, lrs_job **job) {
-  if (!job) return LRS_BAD_ARGUMENT;
-  *job = NULL;
-  if (!logits || !grid || !used || !winners || !mixed || !lists || !counts || !chosen || !below || threads < 1 ||
-      classes < 1 || classes > LRS_MAX_CLASSES || (uintptr_t)logits % sizeof(int16_t) ||
-      (uintptr_t)counts % sizeof(int64_t) || (uintptr_t)below % sizeof(uint16_t)) {
-    return LRS_BAD_ARGUMENT;
-  }
-  const uint64_t bytes = ((uint64_t)classes + 7) / 8;
-  if (!lrs_fits_reduction(logits_bytes, classes, grid, used, winners_bytes, mixed_bytes, lists_bytes, counts_bytes) ||
-      chosen_bytes % bytes) {
-    return LRS_BAD_ARGUMENT;
-  }
-  gathering *this = (gathering *)calloc(1, sizeof *this);
-  if (!this) return LRS_NO_MEMORY;
-  this->logits = logits;
-  this->plane = (int64_t)lrs_voxels(grid);
-  this->steps[0] = (int64_t)grid[1] * grid[2];
-  this->steps[1] = grid[2];
-  this->classes = classes;
-  this->bytes = (int32_t)bytes;
-  this->slices = used[0];
-  this->width = used[2];
-  this->slice = (int64_t)used[1] * used[2];
-  this->voxels = (int64_t)lrs_voxels(used);
-  this->columns = (int64_t)(chosen_bytes / bytes);
-  this->winners = winners;
-  this->mixed = mixed;
-  this->lists = lists;
-  this->chosen = chosen;
-  this->below = below;
-  const size_t runs = (size_t)classes * (size_t)used[0] + 1;
-  this->begins = (int64_t *)malloc(runs * sizeof(int64_t));
-  this->firsts = (int64_t *)malloc(((size_t)used[0] + 1) * sizeof(int64_t));
-  if (!this->begins || !this->firsts) {
-    release(this);
-    return LRS_NO_MEMORY;
-  }
-  if (!place(this, counts, chosen_bytes / bytes, below_bytes / sizeof(uint16_t)) || below_bytes % sizeof(uint16_t)) {
-    release(this);
-    return LRS_BAD_ARGUMENT;
-  }
-  const lrs_phase phase = {gather_slice, used[0], 1.0};
-  return lrs_job_start(&phase, 1, this, release, threads, 0, runs * sizeof(int64_t), job);
 }

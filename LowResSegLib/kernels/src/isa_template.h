@@ -23,6 +23,7 @@
  * for weights +1, and down for weights -1 with borrows in the place of carries, which costs the same.
  */
 #include "bitplane.h"
+#include "candidates_template.h"
 
 #ifndef HOLD
 #define HOLD(v) ((void)0)
@@ -313,4 +314,5 @@ static void first_block(const int16_t *intensities, const int32_t *places, const
 }
 #endif
 
-static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_blocks, logits_block};
+static const lrs_kernels kernels = {VECTOR_BYTES, convolve, first_block, expand_blocks, logits_block,
+                                    find_lists};

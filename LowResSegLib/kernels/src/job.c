@@ -13,6 +13,8 @@ struct lrs_job {
   uint64_t memory;
 
   lrs_thread *threads;
+  int32_t wanted;
+  int64_t core; /* of the thread that started the job, and waits then */
   int32_t started;
   unsigned char *scratch;
   size_t scratch_bytes; /* of one thread */
@@ -21,6 +23,7 @@ struct lrs_job {
   volatile int64_t next; /* item of the current phase that nobody has taken */
   volatile int64_t finished_items;
   volatile int64_t cancelled;
+  volatile int64_t begun; /* threads that have taken a number */
 
   /* Guarded by the lock. */
   lrs_lock lock;
@@ -28,7 +31,6 @@ struct lrs_job {
   int32_t phase;
   int32_t waiting; /* threads that found no further item in the current phase */
   int32_t working; /* threads that have not ended */
-  int32_t begun;   /* threads that have taken a number */
   double finished_cost;
 };
 
@@ -60,9 +62,11 @@ static void next_phase(lrs_job *job) {
 
 static LRS_THREAD_FUNCTION work(void *argument) {
   lrs_job *job = (lrs_job *)argument;
-  lrs_lock_take(&job->lock); /* waits until lrs_job_start knows how many threads there are */
-  void *scratch = job->scratch + (size_t)job->begun++ * job->scratch_bytes;
-  lrs_lock_give(&job->lock);
+  /* Without the lock, which lrs_job_start has until it knows how many threads there are: who waits for it may be woken
+   * on another thread's core. */
+  const int64_t number = lrs_atomic_add(&job->begun, 1);
+  void *scratch = job->scratch + (size_t)number * job->scratch_bytes;
+  if (job->wanted > 1) lrs_thread_spread(job->core, number);
   for (int32_t phase = 0; phase < job->count; phase++) {
     const lrs_phase *current = &job->phases[phase];
     while (!lrs_atomic_get(&job->cancelled)) {
@@ -106,6 +110,8 @@ int32_t lrs_job_start(const lrs_phase *phases, int32_t count, void *context, voi
   job->release = release;
   job->memory = memory + (uint64_t)threads * scratch;
   job->scratch_bytes = scratch;
+  job->wanted = threads;
+  job->core = lrs_core();
   for (int32_t i = 0; i < count; i++) job->cost += phases[i].cost;
   status = LRS_NO_THREADS;
   if (lrs_lock_init(&job->lock)) goto failed;

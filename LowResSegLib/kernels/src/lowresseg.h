@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-#define LRS_INTERFACE_VERSION 3
+#define LRS_INTERFACE_VERSION 4
 
 enum {
   LRS_DONE = 0,
@@ -157,30 +157,22 @@ LRS_API int32_t lrs_reconstruct_start(const int16_t *logits, size_t logits_bytes
                                       uint8_t *labels, size_t labels_bytes, const lrs_layout *layout, int32_t threads,
                                       lrs_job **job);
 
-/* Starts a search for the classes that can win around each grid voxel, wherever between the grid voxels one looks.
+/* Starts leaving out the logits that no label depends on, wherever between the grid voxels one looks.
  *
- * logits: (classes, z, y, x) of shape `grid`, of which `used` is used. classes: 1 to 255. The rest is of the used part.
- * winners: (z, y, x), the class with the largest logit, the lowest of equal ones. mixed: (z, y, x), 1 where another class
- * can win in one of the up to eight cells around the voxel, else 0. A cell lies between eight grid voxels; a class that
- * another one beats at all of them wins nowhere in it. lists: (bytes, z, y * x), a byte for eight classes: of each slice
- * the lists of its mixed voxels, one after another; bit c % 8 of byte c / 8 is set where class c can win and is not the
- * voxel's winner. What is behind them is not written. counts: (z, classes + 1), in how many voxels' lists each class is,
- * and how many voxels are mixed. */
+ * logits: (classes, z, y, x) of shape `grid`, of which `used` is used; -4095 to 4095. classes: 1 to 255. The rest is of
+ * the used part. winners: (z, y, x), the class with the largest logit, the lowest of equal ones. mixed: (z, y, x), 1 where
+ * another class can win in one of the up to eight cells around the voxel, else 0. A cell lies between eight grid voxels; a
+ * class that another one beats at all of them wins nowhere in it. lists: (bytes, mixed voxels in order), a byte for eight
+ * classes: bit c % 8 of byte c / 8 is set where class c can win and is not the voxel's winner. below: how far the listed
+ * classes' logits are below the winner's: class by class, of each all mixed voxels in whose list it is, in order. sizes:
+ * two numbers, how many mixed voxels there are, and how many numbers in `below`; -1 where there was not memory enough.
+ * Where lists or below have no room for so many, nothing is written into either. instruction_set: LRS_BEST or another
+ * one that the processor has. */
 LRS_API int32_t lrs_reduce_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
                                  const int32_t used[3], uint8_t *winners, size_t winners_bytes, uint8_t *mixed,
-                                 size_t mixed_bytes, uint8_t *lists, size_t lists_bytes, int64_t *counts,
-                                 size_t counts_bytes, int32_t threads, lrs_job **job);
-
-/* Starts gathering what is left of logits, from what lrs_reduce_start found.
- *
- * chosen: (bytes, mixed voxels in order), their lists. below: how far the listed classes' logits are below the winner's:
- * class by class, of each all mixed voxels in whose list it is, in order. Refused where these are not as long as the
- * counts say. */
-LRS_API int32_t lrs_gather_start(const int16_t *logits, size_t logits_bytes, int32_t classes, const int32_t grid[3],
-                                 const int32_t used[3], const uint8_t *winners, size_t winners_bytes,
-                                 const uint8_t *mixed, size_t mixed_bytes, const uint8_t *lists, size_t lists_bytes,
-                                 const int64_t *counts, size_t counts_bytes, uint8_t *chosen, size_t chosen_bytes,
-                                 uint16_t *below, size_t below_bytes, int32_t threads, lrs_job **job);
+                                 size_t mixed_bytes, uint8_t *lists, size_t lists_bytes, uint16_t *below,
+                                 size_t below_bytes, int64_t *sizes, int32_t instruction_set, int32_t threads,
+                                 lrs_job **job);
 
 /* Starts making logits of what is left of them: 8191 for the winner, as far below it as `below` says for the classes of
  * the list, and 0 for all others.

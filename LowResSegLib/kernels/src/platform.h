@@ -57,6 +57,10 @@ static inline void lrs_release(void *memory) { _aligned_free(memory); }
 #include <errno.h>
 #include <pthread.h>
 #if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#if defined(__linux__)
 #include <sys/mman.h>
 #endif
 #include <time.h>
@@ -125,6 +129,47 @@ static inline void *lrs_allocate(size_t bytes) {
   return posix_memalign(&memory, LRS_ALIGNMENT, bytes ? bytes : 1) ? NULL : memory;
 }
 static inline void lrs_release(void *memory) { free(memory); }
+
+#endif
+
+#if defined(__linux__) && defined(SYS_getcpu) && defined(SYS_sched_getaffinity) && defined(SYS_sched_setaffinity)
+
+enum { LRS_CORE_WORD = 8 * sizeof(unsigned long), LRS_CORE_WORDS = 1024 / LRS_CORE_WORD };
+
+/* The core that the calling thread is on; less than 0 where that cannot be told. */
+static inline int64_t lrs_core(void) {
+  unsigned core = 0;
+  return syscall(SYS_getcpu, &core, NULL, NULL) ? -1 : (int64_t)core;
+}
+
+/* Moves the calling thread to the core that is `number` ones behind `core`, of those that it may use, from where the
+ * system may move it on. Linux now and then begins all threads of a job on one core although others rest, and spreads
+ * them only after milliseconds, in which a short job would be done. */
+static inline void lrs_thread_spread(int64_t core, int64_t number) {
+  unsigned long all[LRS_CORE_WORDS] = {0}, one[LRS_CORE_WORDS] = {0};
+  int64_t count = 0, place = 0, wanted;
+  if (core < 0 || syscall(SYS_sched_getaffinity, 0, sizeof all, all) <= 0) return;
+  for (int64_t i = 0; i < 1024; i++) {
+    if (i == core) place = count;
+    count += (int64_t)(all[i / LRS_CORE_WORD] >> i % LRS_CORE_WORD & 1);
+  }
+  if (count < 2) return;
+  wanted = (place + number) % count;
+  for (int64_t i = 0; i < 1024; i++) {
+    if ((all[i / LRS_CORE_WORD] >> i % LRS_CORE_WORD & 1) && wanted-- == 0) {
+      one[i / LRS_CORE_WORD] = 1ul << i % LRS_CORE_WORD;
+    }
+  }
+  if (!syscall(SYS_sched_setaffinity, 0, sizeof one, one)) (void)syscall(SYS_sched_setaffinity, 0, sizeof all, all);
+}
+
+#else
+
+static inline int64_t lrs_core(void) { return -1; }
+static inline void lrs_thread_spread(int64_t core, int64_t number) {
+  (void)core;
+  (void)number;
+}
 
 #endif
 

@@ -9,7 +9,7 @@
 #include "reconstruct.h"
 #include "reduced.h"
 
-enum { PHASES = 5, PARTS = 4 };
+enum { PHASES = 3, PARTS = 4 };
 
 typedef struct restoring {
   int32_t classes, bytes, slices;
@@ -29,14 +29,17 @@ static void release(void *context) {
   free(this);
 }
 
-static void count_mixed(void *context, int32_t phase, int64_t z, void *scratch) {
-  const restoring *this = (const restoring *)context;
-  const uint8_t *mixed = this->mixed + z * this->slice;
-  int64_t count = 0;
-  (void)phase;
-  (void)scratch;
-  for (int64_t i = 0; i < this->slice; i++) count += mixed[i] != 0;
-  this->firsts[z] = count;
+/* How many of some bytes, which are 0 or 1, or anything where they are damaged, are not 0. */
+static int64_t count_mixed(const uint8_t *mixed, int64_t count) {
+  enum { PIECE = 128 }; /* so that a sum fits a byte */
+  int64_t total = 0;
+  for (int64_t first = 0; first < count; first += PIECE) {
+    const int64_t end = first + PIECE < count ? first + PIECE : count;
+    uint8_t sum = 0;
+    for (int64_t i = first; i < end; i++) sum = (uint8_t)(sum + (mixed[i] != 0));
+    total += sum;
+  }
+  return total;
 }
 
 /* Makes of `count` numbers where each begins; whether their sum is `total`. */
@@ -51,14 +54,6 @@ static int sum_up(int64_t *numbers, int64_t count, int64_t total) {
   return sum == total;
 }
 
-static void place_mixed(void *context, int32_t phase, int64_t item, void *scratch) {
-  const restoring *this = (const restoring *)context;
-  (void)phase;
-  (void)item;
-  (void)scratch;
-  if (!sum_up(this->firsts, this->slices, this->columns)) lrs_atomic_set(this->faults, 1);
-}
-
 static void place_listed(void *context, int32_t phase, int64_t item, void *scratch) {
   const restoring *this = (const restoring *)context;
   (void)phase;
@@ -68,34 +63,35 @@ static void place_listed(void *context, int32_t phase, int64_t item, void *scrat
   if (!sum_up(this->begins, (int64_t)this->classes * this->slices, this->listed)) lrs_atomic_set(this->faults, 1);
 }
 
-/* Counts the classes in the lists of a slice. A winner that is listed would get a second value. */
+/* How many of some lists have a class of a byte of theirs. */
+static int64_t count_class(const uint8_t *lists, int64_t count, int32_t bit) {
+  enum { PIECE = 128 };
+  int64_t total = 0;
+  for (int64_t first = 0; first < count; first += PIECE) {
+    const int64_t end = first + PIECE < count ? first + PIECE : count;
+    uint8_t sum = 0;
+    for (int64_t i = first; i < end; i++) sum = (uint8_t)(sum + (lists[i] >> bit & 1));
+    total += sum;
+  }
+  return total;
+}
+
+/* Counts the classes in the lists of a slice. */
 static void count_listed(void *context, int32_t phase, int64_t z, void *scratch) {
   const restoring *this = (const restoring *)context;
-  const uint8_t *winners = this->winners + z * this->slice, *mixed = this->mixed + z * this->slice;
-  int64_t counts[8 * ((LRS_MAX_CLASSES + 7) / 8)] = {0}, column;
+  const uint8_t *winners = this->winners + z * this->slice;
+  const int64_t first = this->firsts[z], columns = this->firsts[z + 1] - first;
   uint8_t most = 0;
-  int faults = 0;
+  int64_t faults = 0;
   (void)phase;
   (void)scratch;
-  if (lrs_atomic_get(this->faults)) return;
   for (int64_t i = 0; i < this->slice; i++) most = winners[i] > most ? winners[i] : most;
-  if (most >= this->classes) {
-    lrs_atomic_set(this->faults, 1);
-    return;
+  for (int32_t c = 0; c < 8 * this->bytes; c++) {
+    const int64_t count = count_class(this->lists + c / 8 * this->columns + first, columns, c % 8);
+    if (c < this->classes) this->begins[(int64_t)c * this->slices + z] = count;
+    else faults |= count;
   }
-  column = this->firsts[z];
-  for (int64_t i = lrs_skip_zeros(mixed, 0, this->slice); i < this->slice;
-       i = lrs_skip_zeros(mixed, i + 1, this->slice), column++) {
-    faults |= this->lists[winners[i] / 8 * this->columns + column] >> winners[i] % 8 & 1;
-    for (int32_t b = 0; b < this->bytes; b++) {
-      for (uint32_t list = this->lists[b * this->columns + column]; list; list &= list - 1) {
-        counts[8 * b + lrs_lowest_bit(list)]++;
-      }
-    }
-  }
-  for (int32_t c = this->classes; c < 8 * this->bytes; c++) faults |= counts[c] != 0;
-  if (faults) lrs_atomic_set(this->faults, 1);
-  for (int32_t c = 0; c < this->classes; c++) this->begins[(int64_t)c * this->slices + z] = counts[c];
+  if (faults || most >= this->classes) lrs_atomic_set(this->faults, 1);
 }
 
 /* Writes the winners' logits, run by run. */
@@ -122,6 +118,7 @@ static void write_slice(void *context, int32_t phase, int64_t item, void *scratc
   const int64_t z = item % PARTS * ((this->slices + PARTS - 1) / PARTS) + item / PARTS, first = z * this->slice;
   int64_t at[LRS_MAX_CLASSES], column;
   uint16_t most = 0;
+  int faults = 0;
   (void)phase;
   (void)scratch;
   if (z >= this->slices || lrs_atomic_get(this->faults)) return;
@@ -130,6 +127,8 @@ static void write_slice(void *context, int32_t phase, int64_t item, void *scratc
   write_winners(this, first);
   for (int64_t i = lrs_skip_zeros(this->mixed + first, 0, this->slice); i < this->slice;
        i = lrs_skip_zeros(this->mixed + first, i + 1, this->slice), column++) {
+    const uint8_t winner = this->winners[first + i];
+    faults |= this->lists[winner / 8 * this->columns + column] >> winner % 8 & 1; /* it would get a second value */
     for (int32_t b = 0; b < this->bytes; b++) {
       for (uint32_t list = this->lists[b * this->columns + column]; list; list &= list - 1) {
         const int32_t c = 8 * b + lrs_lowest_bit(list);
@@ -139,7 +138,7 @@ static void write_slice(void *context, int32_t phase, int64_t item, void *scratc
       }
     }
   }
-  if (most > LRS_MOST_BELOW) lrs_atomic_set(this->faults, 1);
+  if (faults || most > LRS_MOST_BELOW) lrs_atomic_set(this->faults, 1);
 }
 
 int32_t lrs_restore_start(int32_t classes, const int32_t shape[3], const uint8_t *winners, size_t winners_bytes,
@@ -183,7 +182,9 @@ int32_t lrs_restore_start(int32_t classes, const int32_t shape[3], const uint8_t
     release(this);
     return LRS_NO_MEMORY;
   }
-  lrs_phase phases[PHASES] = {{count_mixed, shape[0], 0.05}, {place_mixed, 1, 0.0}, {count_listed, shape[0], 0.3},
-                              {place_listed, 1, 0.0},        {write_slice, ((int64_t)shape[0] + PARTS - 1) / PARTS * PARTS, 1.0}};
+  for (int64_t z = 0; z < shape[0]; z++) this->firsts[z] = count_mixed(mixed + z * this->slice, this->slice);
+  if (!sum_up(this->firsts, shape[0], this->columns)) *faults = 1;
+  const int64_t parts = ((int64_t)shape[0] + PARTS - 1) / PARTS * PARTS;
+  lrs_phase phases[PHASES] = {{count_listed, *faults ? 0 : shape[0], 0.1}, {place_listed, 1, 0.0}, {write_slice, parts, 1.0}};
   return lrs_job_start(phases, PHASES, this, release, threads, 0, runs * sizeof(int64_t), job);
 }

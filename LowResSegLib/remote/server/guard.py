@@ -125,6 +125,18 @@ def _has_port(host: str) -> bool:
     return host.rpartition(":")[2].isdigit() and not host.endswith("]")
 
 
+async def _within(awaited: Awaitable[Any], seconds: float) -> Any:
+    """What is awaited; raises asyncio.TimeoutError where it takes longer.
+
+    Before Python 3.12 `wait_for` makes a task of everything, which takes long beside a part of a body.
+    """
+    timeout = getattr(asyncio, "timeout", None)  # of Python 3.11 or newer
+    if timeout is None:
+        return await asyncio.wait_for(awaited, seconds)
+    async with timeout(seconds):
+        return await awaited
+
+
 class _Exchange:
     """One request's two directions, counted, and each given its time."""
 
@@ -139,7 +151,7 @@ class _Exchange:
         if self._whole:
             return await self._receive()
         try:
-            message = await asyncio.wait_for(self._receive(), self._seconds)
+            message: Message = await _within(self._receive(), self._seconds)
         except asyncio.TimeoutError as error:
             raise AnswerError("too_slow", "The request did not go on for too long; send it again.") from error
         self._whole = not message.get("more_body", False)
@@ -156,7 +168,7 @@ class _Exchange:
                 (b"x-content-type-options", b"nosniff"),
             ]
         self.sent += len(message.get("body", b""))
-        await asyncio.wait_for(self._send(message), _SEND_SECONDS * self._seconds)
+        await _within(self._send(message), _SEND_SECONDS * self._seconds)
 
     async def answer(self, error: AnswerError) -> None:
         """Send an error as the whole answer."""

@@ -27,7 +27,7 @@ from LowResSegLib.remote.server.job import ServerJob
 from LowResSegLib.remote.server.job_queue import no_disk
 from LowResSegLib.remote.server.service import Service
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 _RANGE = re.compile(r"bytes=(\d{1,18})-")
 
 
