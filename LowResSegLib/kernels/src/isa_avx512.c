@@ -28,6 +28,7 @@
 /* GCC loads a vector again where it is needed twice, and loads are what this waits for. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define HOLD(v) __asm__("" : "+v"(v))
+#define HOLD_WORD(w) __asm__("" : "+r"(w))
 #endif
 
 /* So many outputs: what is loaded of the intensities does for all of them. */

@@ -16,6 +16,7 @@
  * and `first_output`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
  *
  *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
+ *   HOLD_WORD(w)             the same for a word or a pointer, about which the compiler then knows nothing any more
  *   OWN_FIRST_BLOCK          says that it has `first_block` instead of `first_output`
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
@@ -27,8 +28,18 @@
 #ifndef HOLD
 #define HOLD(v) ((void)0)
 #endif
+#ifndef HOLD_WORD
+#define HOLD_WORD(w) ((void)0)
+#endif
 
 enum { UP = 1, DOWN = 0, TOP = LRS_CHUNK_PLANES - 1 };
+
+/* The table of a chunk: where its first u is, and its first x. These are two pointers of which the compiler does not
+ * know how far they are apart, so that each load adds the place to one of them itself. Else compilers compute an address
+ * for both loads, which takes longer than the loads. */
+typedef struct table_start {
+  const uint8_t *u, *x;
+} table_start;
 
 typedef struct counter {
   VECTOR plane[LRS_CHUNK_PLANES];
@@ -64,41 +75,42 @@ static LRS_INLINED void add_carry(counter *sum, int from, VECTOR carry, int up) 
  * added, and u leaves together with x's carry, as they are never both set. Plane 0 takes both x in one operation, since
  * it is what the next trits have to wait for; what it was in between is known where the second x is set: not what it is
  * now. */
-static LRS_INLINED VECTOR add_two_trits(counter *sum, const uint8_t *first, const uint8_t *second, int up) {
+static LRS_INLINED VECTOR add_two_trits(counter *sum, table_start table, size_t first, size_t second, int up) {
   const VECTOR before = sum->plane[0];
-  VECTOR x0 = LOAD(first + VECTOR_BYTES), x1 = LOAD(second + VECTOR_BYTES);
+  VECTOR x0 = LOAD(table.x + first), x1 = LOAD(table.x + second);
   HOLD(x0);
   HOLD(x1);
-  const VECTOR u0 = LOAD(first), carry = up ? TRIT_CARRY(u0, x0, before) : TRIT_BORROW(u0, x0, before);
-  const VECTOR after = SUM_3(before, x0, x1), u1 = LOAD(second);
+  const VECTOR u0 = LOAD(table.u + first), carry = up ? TRIT_CARRY(u0, x0, before) : TRIT_BORROW(u0, x0, before);
+  const VECTOR after = SUM_3(before, x0, x1), u1 = LOAD(table.u + second);
   sum->plane[0] = after;
   return add_two(&sum->plane[1], carry, up ? TRIT_BORROW(u1, x1, after) : TRIT_CARRY(u1, x1, after), up);
 }
 
 /* Four trits go to planes 0 to 2; the carry has weight 8. Their entries are read as one word: loads of entries would
  * stand in the way of loads of vectors. */
-static LRS_INLINED VECTOR add_4_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+static LRS_INLINED VECTOR add_4_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const size_t scale = 2 * VECTOR_BYTES / LRS_ENTRY_SCALE;
   uint64_t entries;
   memcpy(&entries, list, sizeof entries);
+  HOLD_WORD(entries);
   const uint32_t low = (uint32_t)entries, high = (uint32_t)(entries >> 32);
-  const VECTOR first = add_two_trits(sum, table + (low & 0xffff) * scale, table + (low >> 16) * scale, up);
-  const VECTOR second = add_two_trits(sum, table + (high & 0xffff) * scale, table + (high >> 16) * scale, up);
+  const VECTOR first = add_two_trits(sum, table, (low & 0xffff) * scale, (low >> 16) * scale, up);
+  const VECTOR second = add_two_trits(sum, table, (high & 0xffff) * scale, (high >> 16) * scale, up);
   return add_two(&sum->plane[2], first, second, up);
 }
 
-static LRS_INLINED VECTOR add_8_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+static LRS_INLINED VECTOR add_8_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const VECTOR first = add_4_trits(sum, table, list, up), second = add_4_trits(sum, table, list + 4, up);
   return add_two(&sum->plane[3], first, second, up);
 }
 
-static LRS_INLINED VECTOR add_16_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+static LRS_INLINED VECTOR add_16_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const VECTOR first = add_8_trits(sum, table, list, up), second = add_8_trits(sum, table, list + 8, up);
   return add_two(&sum->plane[4], first, second, up);
 }
 
 /* Counts `fours` times four trits; returns the end of the list. */
-static LRS_INLINED const uint16_t *count(counter *sum, const uint8_t *table, const uint16_t *list, uint32_t fours,
+static LRS_INLINED const uint16_t *count(counter *sum, table_start table, const uint16_t *list, uint32_t fours,
                                          int up) {
   if (fours & 1) {
     add_carry(sum, 3, add_4_trits(sum, table, list, up), up);
@@ -233,7 +245,7 @@ static LRS_INLINED void add_to_sum(VECTOR *sum, const counter *chunk, int32_t pl
 /* Counts what two outputs add of one chunk. Trits that both have are counted once, those with which they do the same
  * apart from those with which they do opposite things: the sum of both counts belongs to the first output, the
  * difference to the second one, and each goes on with what it has alone. */
-static void add_pair(const uint8_t *table, const uint16_t *list, const lrs_pair *pair, VECTOR *sum, VECTOR *other_sum,
+static void add_pair(table_start table, const uint16_t *list, const lrs_pair *pair, VECTOR *sum, VECTOR *other_sum,
                      int32_t planes, int begin) {
   counter first, second;
   clear(&first);
@@ -281,6 +293,8 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
   VECTOR *sums = (VECTOR *)(table + 2 * (LRS_TABLE_ENTRIES + 1) * VECTOR_BYTES);
   const lrs_lists *lists = convolution->lists;
   const int32_t planes = lists->planes;
+  table_start start = {table, table + VECTOR_BYTES};
+  HOLD_WORD(start.x);
   for (int64_t vector = first; vector < end; vector++) {
     const int64_t position = vector * VECTOR_BYTES;
     for (int32_t c = 0; c < lists->chunk_count; c++) {
@@ -290,7 +304,7 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
         const int32_t one = pairs[i].output[0], other = pairs[i].output[1];
         VECTOR *sum = sums + (size_t)(one - first_channel) * (size_t)planes;
         VECTOR *other_sum = other < 0 ? NULL : sums + (size_t)(other - first_channel) * (size_t)planes;
-        add_pair(table, lists->entries + pairs[i].first, &pairs[i], sum, other_sum, planes, c == 0);
+        add_pair(start, lists->entries + pairs[i].first, &pairs[i], sum, other_sum, planes, c == 0);
       }
     }
     for (int32_t channel = first_channel; channel < end_channel; channel++) {
