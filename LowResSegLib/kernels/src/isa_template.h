@@ -128,9 +128,10 @@ static LRS_INLINED const uint16_t *count(counter *sum, table_start table, const 
 }
 
 /* The trits of voxels at dx from those of a vector; `at` is the byte where these begin. A shift within 64-bit words
- * lacks the bits that come from the next word; the same shift of what lies one byte further has them. */
-static LRS_INLINED VECTOR moved(const uint8_t *at, int32_t dx) {
-  VECTOR here = LOAD(at), beside = LOAD(dx < 0 ? at - 1 : at + 1);
+ * lacks the bits that come from the next word; the same shift of what lies one byte further has them. Where words end
+ * with rows, those bits are masked in any case. */
+static LRS_INLINED VECTOR moved(const uint8_t *at, VECTOR here, int32_t dx, int whole_rows) {
+  const VECTOR beside = whole_rows || dx == 0 ? EVERY(0) : LOAD(dx < 0 ? at - 1 : at + 1);
   switch (dx) {
     case -2: return OR(SHIFT_LEFT(here, 2), SHIFT_RIGHT(beside, 6));
     case -1: return OR(SHIFT_LEFT(here, 1), SHIFT_RIGHT(beside, 7));
@@ -146,9 +147,10 @@ static LRS_INLINED void put(uint8_t *table, VECTOR u, VECTOR x) {
 }
 
 /* Copies the trits of all neighbours in a chunk, u and x in turn, so that lists can add them in any order. With
- * `by_row` each row of taps has masks of its own, and its middle needs one too. */
+ * `by_row` each row of taps has masks of its own, and its middle needs one too. With `whole_rows` no row of voxels goes
+ * on from one 64-bit word to the next. */
 static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position,
-                                  uint8_t *table, int by_row) {
+                                  uint8_t *table, int by_row, int whole_rows) {
   const lrs_raster *raster = convolution->raster;
   VECTOR within[LRS_NEIGHBOURS];
   enum { LEFT = LRS_MAX_REACH - 1, MIDDLE, RIGHT };
@@ -173,10 +175,8 @@ static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_
       HOLD(x0);
       const VECTOR left = by_row ? LOAD(masks[LEFT] + position) : within[LEFT];
       const VECTOR right = by_row ? LOAD(masks[RIGHT] + position) : within[RIGHT];
-      const VECTOR u_left = OR(SHIFT_LEFT(u0, 1), SHIFT_RIGHT(LOAD(u - 1), 7));
-      const VECTOR x_left = OR(SHIFT_LEFT(x0, 1), SHIFT_RIGHT(LOAD(x - 1), 7));
-      const VECTOR u_right = OR(SHIFT_RIGHT(u0, 1), SHIFT_LEFT(LOAD(u + 1), 7));
-      const VECTOR x_right = OR(SHIFT_RIGHT(x0, 1), SHIFT_LEFT(LOAD(x + 1), 7));
+      const VECTOR u_left = moved(u, u0, -1, whole_rows), u_right = moved(u, u0, 1, whole_rows);
+      const VECTOR x_left = moved(x, x0, -1, whole_rows), x_right = moved(x, x0, 1, whole_rows);
       if (by_row) {
         const VECTOR middle = LOAD(masks[MIDDLE] + position);
         u0 = AND(u0, middle);
@@ -193,7 +193,8 @@ static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_
         put(table, LOAD(u), LOAD(x));
       } else {
         const VECTOR mask = by_row ? LOAD(masks[dx + LRS_MAX_REACH] + position) : within[dx + LRS_MAX_REACH];
-        put(table, AND(moved(u, dx), mask), OR(moved(x, dx), NOT(mask)));
+        const VECTOR u_moved = moved(u, LOAD(u), dx, whole_rows), x_moved = moved(x, LOAD(x), dx, whole_rows);
+        put(table, AND(u_moved, mask), OR(x_moved, NOT(mask)));
       }
       table += 2 * VECTOR_BYTES;
     }
@@ -202,10 +203,15 @@ static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_
 }
 
 static void fill_table(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position, uint8_t *table) {
-  if (lrs_is_padded(convolution->raster)) {
-    fill_rows(convolution, chunk, position, table, 0);
+  const int padded = lrs_is_padded(convolution->raster), whole_rows = 8 % convolution->raster->pitch == 0;
+  if (padded && whole_rows) {
+    fill_rows(convolution, chunk, position, table, 0, 1);
+  } else if (padded) {
+    fill_rows(convolution, chunk, position, table, 0, 0);
+  } else if (whole_rows) {
+    fill_rows(convolution, chunk, position, table, 1, 1);
   } else {
-    fill_rows(convolution, chunk, position, table, 1);
+    fill_rows(convolution, chunk, position, table, 1, 0);
   }
 }
 
