@@ -272,22 +272,23 @@ static void add_pair(table_start table, const uint16_t *list, const lrs_pair *pa
   add_to_sum(other_sum, &second, planes, begin);
 }
 
-/* Where a sum in two's complement is at least a threshold: the carry of sum - threshold out of the highest plane,
- * whose bit counts as inverted on both sides. `limit` has the threshold's inverted bits. */
-static inline VECTOR at_least(const VECTOR *sum, const uint64_t *limit, int32_t planes) {
-  VECTOR carry = EVERY(~(uint64_t)0);
-  for (int32_t plane = 0; plane < planes - 1; plane++) carry = MAJORITY(sum[plane], EVERY(limit[plane]), carry);
-  return MAJORITY(NOT(sum[planes - 1]), NOT(EVERY(limit[planes - 1])), carry);
-}
-
-/* Compares the sum of an output with its thresholds: the next layer's bits. */
-static void store_trits(const lrs_convolution *convolution, int32_t channel, int64_t position, const VECTOR *sum) {
-  const lrs_lists *lists = convolution->lists;
+/* Compares the sum of an output with its thresholds: the next layer's bits. A sum in two's complement is at least a
+ * threshold where sum - threshold has a carry out of the highest plane, whose bit counts as inverted on both sides.
+ * Limits have the thresholds' inverted bits. */
+static LRS_INLINED void store_trits(const lrs_convolution *convolution, int32_t channel, int64_t position,
+                                    const VECTOR *sum) {
   const lrs_tensor *output = &convolution->output;
-  const VECTOR inside = LOAD(convolution->raster->inside + position);
-  const uint64_t *limits = lists->limits + (size_t)channel * 2 * (size_t)lists->planes;
-  const VECTOR above = AND(at_least(sum, limits, lists->planes), inside);
-  const VECTOR not_below = OR(at_least(sum, limits + lists->planes, lists->planes), NOT(inside));
+  const int32_t planes = convolution->lists->planes, top = planes - 1;
+  const uint64_t *upper = convolution->lists->limits + (size_t)channel * 2 * (size_t)planes, *lower = upper + planes;
+  VECTOR above = EVERY(~(uint64_t)0), not_below = above; /* carries */
+  for (int32_t plane = 0; plane < top; plane++) {
+    const VECTOR bits = sum[plane];
+    above = MAJORITY(above, bits, EVERY(upper[plane]));
+    not_below = MAJORITY(not_below, bits, EVERY(lower[plane]));
+  }
+  const VECTOR inside = LOAD(convolution->raster->inside + position), sign = NOT(sum[top]);
+  above = AND(MAJORITY(above, sign, EVERY(~upper[top])), inside);
+  not_below = OR(MAJORITY(not_below, sign, EVERY(~lower[top])), NOT(inside));
   const int64_t place = channel * output->raster->stride + position;
   STORE(output->u + place, above);
   STORE(output->x + place, AND_NOT(not_below, above));
