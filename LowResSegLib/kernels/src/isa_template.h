@@ -17,6 +17,8 @@
  *
  *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
  *   HOLD_WORD(w)             the same for a word or a pointer, about which the compiler then knows nothing any more
+ *   WORDS_BELOW(p, v)        for each 64-bit word of v = LOAD(p) the one before it, or after it, where there is a faster
+ *   WORDS_ABOVE(p, v)        way than another load
  *   OWN_FIRST_BLOCK          says that it has `first_block` instead of `first_output`
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
@@ -30,6 +32,10 @@
 #endif
 #ifndef HOLD_WORD
 #define HOLD_WORD(w) ((void)0)
+#endif
+#ifndef WORDS_BELOW
+#define WORDS_BELOW(p, v) LOAD((p)-8)
+#define WORDS_ABOVE(p, v) LOAD((p) + 8)
 #endif
 
 enum { UP = 1, DOWN = 0, TOP = LRS_CHUNK_PLANES - 1 };
@@ -128,15 +134,13 @@ static LRS_INLINED const uint16_t *count(counter *sum, table_start table, const 
 }
 
 /* The trits of voxels at dx from those of a vector; `at` is the byte where these begin. A shift within 64-bit words
- * lacks the bits that come from the next word; the same shift of what lies one byte further has them. Where words end
- * with rows, those bits are masked in any case. */
+ * lacks the bits that come from the next word. Where words end with rows, those bits are masked in any case. */
 static LRS_INLINED VECTOR moved(const uint8_t *at, VECTOR here, int32_t dx, int whole_rows) {
-  const VECTOR beside = whole_rows || dx == 0 ? EVERY(0) : LOAD(dx < 0 ? at - 1 : at + 1);
   switch (dx) {
-    case -2: return OR(SHIFT_LEFT(here, 2), SHIFT_RIGHT(beside, 6));
-    case -1: return OR(SHIFT_LEFT(here, 1), SHIFT_RIGHT(beside, 7));
-    case 1: return OR(SHIFT_RIGHT(here, 1), SHIFT_LEFT(beside, 7));
-    case 2: return OR(SHIFT_RIGHT(here, 2), SHIFT_LEFT(beside, 6));
+    case -2: return OR(SHIFT_LEFT(here, 2), whole_rows ? EVERY(0) : SHIFT_RIGHT(WORDS_BELOW(at, here), 62));
+    case -1: return OR(SHIFT_LEFT(here, 1), whole_rows ? EVERY(0) : SHIFT_RIGHT(WORDS_BELOW(at, here), 63));
+    case 1: return OR(SHIFT_RIGHT(here, 1), whole_rows ? EVERY(0) : SHIFT_LEFT(WORDS_ABOVE(at, here), 63));
+    case 2: return OR(SHIFT_RIGHT(here, 2), whole_rows ? EVERY(0) : SHIFT_LEFT(WORDS_ABOVE(at, here), 62));
     default: return here;
   }
 }
