@@ -77,31 +77,33 @@ static LRS_INLINED void add_carry(counter *sum, int from, VECTOR carry, int up) 
   sum->plane[8] = XOR(sum->plane[8], carry);
 }
 
-/* Two trits go to plane 0, and a carry of their digits 1, and of their digits 2, to plane 1. t + 1 = 2 u + x: x is
- * added, and u leaves together with x's carry, as they are never both set. Plane 0 takes both x in one operation, since
- * it is what the next trits have to wait for; what it was in between is known where the second x is set: not what it is
- * now. */
-static LRS_INLINED VECTOR add_two_trits(counter *sum, table_start table, size_t first, size_t second, int up) {
-  const VECTOR before = sum->plane[0];
-  VECTOR x0 = LOAD(table.x + first), x1 = LOAD(table.x + second);
-  HOLD(x0);
-  HOLD(x1);
-  const VECTOR u0 = LOAD(table.u + first), carry = up ? TRIT_CARRY(u0, x0, before) : TRIT_BORROW(u0, x0, before);
-  const VECTOR after = SUM_3(before, x0, x1), u1 = LOAD(table.u + second);
-  sum->plane[0] = after;
-  return add_two(&sum->plane[1], carry, up ? TRIT_BORROW(u1, x1, after) : TRIT_CARRY(u1, x1, after), up);
-}
-
-/* Four trits go to planes 0 to 2; the carry has weight 8. Their entries are read as one word: loads of entries would
- * stand in the way of loads of vectors. */
+/* Four trits go to planes 0 to 2; the carry has weight 8. t + 1 = 2 u + x: x is added to plane 0, and u leaves together
+ * with x's carry, as they are never both set. Plane 0 takes two x in one operation, since it is what the next trits have
+ * to wait for; what it was in between is known where the second x is set: not what it is after both. All x are loaded
+ * first, so that nothing of these trits waits for loads of others.
+ *
+ * Their entries are read as one word: loads of entries would stand in the way of loads of vectors. */
 static LRS_INLINED VECTOR add_4_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const size_t scale = 2 * VECTOR_BYTES / LRS_ENTRY_SCALE;
   uint64_t entries;
   memcpy(&entries, list, sizeof entries);
   HOLD_WORD(entries);
   const uint32_t low = (uint32_t)entries, high = (uint32_t)(entries >> 32);
-  const VECTOR first = add_two_trits(sum, table, (low & 0xffff) * scale, (low >> 16) * scale, up);
-  const VECTOR second = add_two_trits(sum, table, (high & 0xffff) * scale, (high >> 16) * scale, up);
+  const size_t a = (low & 0xffff) * scale, b = (low >> 16) * scale, c = (high & 0xffff) * scale, d = (high >> 16) * scale;
+  VECTOR xa = LOAD(table.x + a), xb = LOAD(table.x + b), xc = LOAD(table.x + c), xd = LOAD(table.x + d);
+  HOLD(xa);
+  HOLD(xb);
+  HOLD(xc);
+  HOLD(xd);
+  const VECTOR before = sum->plane[0], between = SUM_3(before, xa, xb), after = SUM_3(between, xc, xd);
+  const VECTOR ua = LOAD(table.u + a), ub = LOAD(table.u + b), uc = LOAD(table.u + c), ud = LOAD(table.u + d);
+  const VECTOR from_a = up ? TRIT_CARRY(ua, xa, before) : TRIT_BORROW(ua, xa, before);
+  const VECTOR from_b = up ? TRIT_BORROW(ub, xb, between) : TRIT_CARRY(ub, xb, between);
+  const VECTOR from_c = up ? TRIT_CARRY(uc, xc, between) : TRIT_BORROW(uc, xc, between);
+  const VECTOR from_d = up ? TRIT_BORROW(ud, xd, after) : TRIT_CARRY(ud, xd, after);
+  sum->plane[0] = after;
+  const VECTOR first = add_two(&sum->plane[1], from_a, from_b, up);
+  const VECTOR second = add_two(&sum->plane[1], from_c, from_d, up);
   return add_two(&sum->plane[2], first, second, up);
 }
 
