@@ -17,8 +17,8 @@
  *
  *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
  *   HOLD_WORD(w)             the same for a word or a pointer, about which the compiler then knows nothing any more
- *   WORDS_BELOW(p, v)        for each 64-bit word of v = LOAD(p) the one before it, or after it, where there is a faster
- *   WORDS_ABOVE(p, v)        way than another load
+ *   WORDS_BELOW(p, v)        for each 64-bit word of v = LOAD(p) the one before it, and
+ *   WORDS_ABOVE(p, v)        the one after it, where another load is not the fastest way
  *   OWN_FIRST_BLOCK          says that it has `first_block` instead of `first_output`
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
@@ -40,9 +40,9 @@
 
 enum { UP = 1, DOWN = 0, TOP = LRS_CHUNK_PLANES - 1 };
 
-/* The table of a chunk: where its first u is, and its first x. These are two pointers of which the compiler does not
- * know how far they are apart, so that each load adds the place to one of them itself. Else compilers compute an address
- * for both loads, which takes longer than the loads. */
+/* The table of a chunk: where its first u is, and its first x. Each load adds a place to one of these pointers itself.
+ * If GCC knows how far they are apart, it computes an address for both loads first, which takes longer than the
+ * loads. */
 typedef struct table_start {
   const uint8_t *u, *x;
 } table_start;
@@ -78,9 +78,9 @@ static LRS_INLINED void add_carry(counter *sum, int from, VECTOR carry, int up) 
 }
 
 /* Four trits go to planes 0 to 2; the carry has weight 8. t + 1 = 2 u + x: x is added to plane 0, and u leaves together
- * with x's carry, as they are never both set. Plane 0 takes two x in one operation, since it is what the next trits have
- * to wait for; what it was in between is known where the second x is set: not what it is after both. All x are loaded
- * first, so that nothing of these trits waits for loads of others.
+ * with x's carry, as they are never both set. Plane 0 takes two x in one operation, since it is what the next trits
+ * have to wait for; what it was in between is known where the second x is set: not what it is after both. All x are
+ * loaded first, so that nothing waits for one load after another.
  *
  * Their entries are read as one word: loads of entries would stand in the way of loads of vectors. */
 static LRS_INLINED VECTOR add_4_trits(counter *sum, table_start table, const uint16_t *list, int up) {
@@ -89,7 +89,8 @@ static LRS_INLINED VECTOR add_4_trits(counter *sum, table_start table, const uin
   memcpy(&entries, list, sizeof entries);
   HOLD_WORD(entries);
   const uint32_t low = (uint32_t)entries, high = (uint32_t)(entries >> 32);
-  const size_t a = (low & 0xffff) * scale, b = (low >> 16) * scale, c = (high & 0xffff) * scale, d = (high >> 16) * scale;
+  const size_t a = (low & 0xffff) * scale, b = (low >> 16) * scale;
+  const size_t c = (high & 0xffff) * scale, d = (high >> 16) * scale;
   VECTOR xa = LOAD(table.x + a), xb = LOAD(table.x + b), xc = LOAD(table.x + c), xd = LOAD(table.x + d);
   HOLD(xa);
   HOLD(xb);
