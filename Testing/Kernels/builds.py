@@ -25,7 +25,7 @@ X86 = ("x86_64", "AMD64")
 COMMON = ("-std=c99", "-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-ffp-contract=off")
 INSTRUCTIONS = {
     "isa_avx2.c": ("-mavx2",),
-    "isa_avx512.c": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq"),
+    "isa_avx512.c": ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-fno-tree-slp-vectorize"),
 }
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 

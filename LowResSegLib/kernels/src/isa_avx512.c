@@ -25,9 +25,20 @@
 #define TRIT_CARRY(u, x, plane) _mm512_ternarylogic_epi64(x, plane, u, 0xea)
 #define TRIT_BORROW(u, x, plane) _mm512_ternarylogic_epi64(x, plane, u, 0xba)
 
+/* Each word from its neighbour in the vector, and the one at the end from memory: a load of a whole vector there would
+ * cross the end of a cache line, which takes twice as long. */
+static LRS_INLINED __m512i word_at(const uint8_t *at) {
+  int64_t word;
+  memcpy(&word, at, sizeof word);
+  return _mm512_set1_epi64(word);
+}
+#define WORDS_BELOW(p, v) _mm512_alignr_epi64(v, word_at((p)-8), 7)
+#define WORDS_ABOVE(p, v) _mm512_alignr_epi64(word_at((p) + VECTOR_BYTES), v, 1)
+
 /* GCC loads a vector again where it is needed twice, and loads are what this waits for. */
 #if defined(__GNUC__) && !defined(__clang__)
 #define HOLD(v) __asm__("" : "+v"(v))
+#define HOLD_WORD(w) __asm__("" : "+r"(w))
 #endif
 
 /* So many outputs: what is loaded of the intensities does for all of them. */

@@ -24,6 +24,10 @@
 #define TRIT_CARRY(u, x, plane) OR(u, AND(x, plane))
 #define TRIT_BORROW(u, x, plane) OR(u, AND_NOT(x, plane))
 
+#if defined(__GNUC__) && !defined(__clang__)
+#define HOLD_WORD(w) __asm__("" : "+r"(w))
+#endif
+
 static void first_output(const int16_t *intensities, const int32_t *places, const int16_t *weights, int32_t pairs,
                          int32_t lower, int32_t upper, uint32_t *not_below, uint32_t *above) {
   __m128i sum[LRS_BLOCK / 4];

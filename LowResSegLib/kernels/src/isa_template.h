@@ -16,6 +16,9 @@
  * and `first_output`, `expand_block` and `logits_block`, which need numbers instead of bits. It may also define
  *
  *   HOLD(v)                  keeps a compiler from loading a vector twice instead of holding it in a register
+ *   HOLD_WORD(w)             the same for a word or a pointer, about which the compiler then knows nothing any more
+ *   WORDS_BELOW(p, v)        for each 64-bit word of v = LOAD(p) the one before it, and
+ *   WORDS_ABOVE(p, v)        the one after it, where another load is not the fastest way
  *   OWN_FIRST_BLOCK          says that it has `first_block` instead of `first_output`
  *
  * A sum of trits is counted in bit planes: plane k of the counter holds bit k of every voxel's sum. As in a
@@ -28,8 +31,22 @@
 #ifndef HOLD
 #define HOLD(v) ((void)0)
 #endif
+#ifndef HOLD_WORD
+#define HOLD_WORD(w) ((void)0)
+#endif
+#ifndef WORDS_BELOW
+#define WORDS_BELOW(p, v) LOAD((p)-8)
+#define WORDS_ABOVE(p, v) LOAD((p) + 8)
+#endif
 
 enum { UP = 1, DOWN = 0, TOP = LRS_CHUNK_PLANES - 1 };
+
+/* The table of a chunk: where its first u is, and its first x. Each load adds a place to one of these pointers itself.
+ * If GCC knows how far they are apart, it computes an address for both loads first, which takes longer than the
+ * loads. */
+typedef struct table_start {
+  const uint8_t *u, *x;
+} table_start;
 
 typedef struct counter {
   VECTOR plane[LRS_CHUNK_PLANES];
@@ -61,45 +78,49 @@ static LRS_INLINED void add_carry(counter *sum, int from, VECTOR carry, int up) 
   sum->plane[8] = XOR(sum->plane[8], carry);
 }
 
-/* Two trits go to plane 0, and a carry of their digits 1, and of their digits 2, to plane 1. t + 1 = 2 u + x: x is
- * added, and u leaves together with x's carry, as they are never both set. Plane 0 takes both x in one operation, since
- * it is what the next trits have to wait for; what it was in between is known where the second x is set: not what it is
- * now. */
-static LRS_INLINED VECTOR add_two_trits(counter *sum, const uint8_t *first, const uint8_t *second, int up) {
-  const VECTOR before = sum->plane[0];
-  VECTOR x0 = LOAD(first + VECTOR_BYTES), x1 = LOAD(second + VECTOR_BYTES);
-  HOLD(x0);
-  HOLD(x1);
-  const VECTOR u0 = LOAD(first), carry = up ? TRIT_CARRY(u0, x0, before) : TRIT_BORROW(u0, x0, before);
-  const VECTOR after = SUM_3(before, x0, x1), u1 = LOAD(second);
-  sum->plane[0] = after;
-  return add_two(&sum->plane[1], carry, up ? TRIT_BORROW(u1, x1, after) : TRIT_CARRY(u1, x1, after), up);
-}
-
-/* Four trits go to planes 0 to 2; the carry has weight 8. Their entries are read as one word: loads of entries would
- * stand in the way of loads of vectors. */
-static LRS_INLINED VECTOR add_4_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+/* Four trits go to planes 0 to 2; the carry has weight 8. t + 1 = 2 u + x: x is added to plane 0, and u leaves together
+ * with x's carry, as they are never both set. Plane 0 takes two x in one operation, since it is what the next trits
+ * have to wait for; what it was in between is known where the second x is set: not what it is after both. All x are
+ * loaded first, so that nothing waits for one load after another.
+ *
+ * Their entries are read as one word: loads of entries would stand in the way of loads of vectors. */
+static LRS_INLINED VECTOR add_4_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const size_t scale = 2 * VECTOR_BYTES / LRS_ENTRY_SCALE;
   uint64_t entries;
   memcpy(&entries, list, sizeof entries);
+  HOLD_WORD(entries);
   const uint32_t low = (uint32_t)entries, high = (uint32_t)(entries >> 32);
-  const VECTOR first = add_two_trits(sum, table + (low & 0xffff) * scale, table + (low >> 16) * scale, up);
-  const VECTOR second = add_two_trits(sum, table + (high & 0xffff) * scale, table + (high >> 16) * scale, up);
+  const size_t a = (low & 0xffff) * scale, b = (low >> 16) * scale;
+  const size_t c = (high & 0xffff) * scale, d = (high >> 16) * scale;
+  VECTOR xa = LOAD(table.x + a), xb = LOAD(table.x + b), xc = LOAD(table.x + c), xd = LOAD(table.x + d);
+  HOLD(xa);
+  HOLD(xb);
+  HOLD(xc);
+  HOLD(xd);
+  const VECTOR before = sum->plane[0], between = SUM_3(before, xa, xb), after = SUM_3(between, xc, xd);
+  const VECTOR ua = LOAD(table.u + a), ub = LOAD(table.u + b), uc = LOAD(table.u + c), ud = LOAD(table.u + d);
+  const VECTOR from_a = up ? TRIT_CARRY(ua, xa, before) : TRIT_BORROW(ua, xa, before);
+  const VECTOR from_b = up ? TRIT_BORROW(ub, xb, between) : TRIT_CARRY(ub, xb, between);
+  const VECTOR from_c = up ? TRIT_CARRY(uc, xc, between) : TRIT_BORROW(uc, xc, between);
+  const VECTOR from_d = up ? TRIT_BORROW(ud, xd, after) : TRIT_CARRY(ud, xd, after);
+  sum->plane[0] = after;
+  const VECTOR first = add_two(&sum->plane[1], from_a, from_b, up);
+  const VECTOR second = add_two(&sum->plane[1], from_c, from_d, up);
   return add_two(&sum->plane[2], first, second, up);
 }
 
-static LRS_INLINED VECTOR add_8_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+static LRS_INLINED VECTOR add_8_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const VECTOR first = add_4_trits(sum, table, list, up), second = add_4_trits(sum, table, list + 4, up);
   return add_two(&sum->plane[3], first, second, up);
 }
 
-static LRS_INLINED VECTOR add_16_trits(counter *sum, const uint8_t *table, const uint16_t *list, int up) {
+static LRS_INLINED VECTOR add_16_trits(counter *sum, table_start table, const uint16_t *list, int up) {
   const VECTOR first = add_8_trits(sum, table, list, up), second = add_8_trits(sum, table, list + 8, up);
   return add_two(&sum->plane[4], first, second, up);
 }
 
 /* Counts `fours` times four trits; returns the end of the list. */
-static LRS_INLINED const uint16_t *count(counter *sum, const uint8_t *table, const uint16_t *list, uint32_t fours,
+static LRS_INLINED const uint16_t *count(counter *sum, table_start table, const uint16_t *list, uint32_t fours,
                                          int up) {
   if (fours & 1) {
     add_carry(sum, 3, add_4_trits(sum, table, list, up), up);
@@ -117,14 +138,13 @@ static LRS_INLINED const uint16_t *count(counter *sum, const uint8_t *table, con
 }
 
 /* The trits of voxels at dx from those of a vector; `at` is the byte where these begin. A shift within 64-bit words
- * lacks the bits that come from the next word; the same shift of what lies one byte further has them. */
-static LRS_INLINED VECTOR moved(const uint8_t *at, int32_t dx) {
-  VECTOR here = LOAD(at), beside = LOAD(dx < 0 ? at - 1 : at + 1);
+ * lacks the bits that come from the next word. Where words end with rows, those bits are masked in any case. */
+static LRS_INLINED VECTOR moved(const uint8_t *at, VECTOR here, int32_t dx, int whole_rows) {
   switch (dx) {
-    case -2: return OR(SHIFT_LEFT(here, 2), SHIFT_RIGHT(beside, 6));
-    case -1: return OR(SHIFT_LEFT(here, 1), SHIFT_RIGHT(beside, 7));
-    case 1: return OR(SHIFT_RIGHT(here, 1), SHIFT_LEFT(beside, 7));
-    case 2: return OR(SHIFT_RIGHT(here, 2), SHIFT_LEFT(beside, 6));
+    case -2: return OR(SHIFT_LEFT(here, 2), whole_rows ? EVERY(0) : SHIFT_RIGHT(WORDS_BELOW(at, here), 62));
+    case -1: return OR(SHIFT_LEFT(here, 1), whole_rows ? EVERY(0) : SHIFT_RIGHT(WORDS_BELOW(at, here), 63));
+    case 1: return OR(SHIFT_RIGHT(here, 1), whole_rows ? EVERY(0) : SHIFT_LEFT(WORDS_ABOVE(at, here), 63));
+    case 2: return OR(SHIFT_RIGHT(here, 2), whole_rows ? EVERY(0) : SHIFT_LEFT(WORDS_ABOVE(at, here), 62));
     default: return here;
   }
 }
@@ -135,9 +155,10 @@ static LRS_INLINED void put(uint8_t *table, VECTOR u, VECTOR x) {
 }
 
 /* Copies the trits of all neighbours in a chunk, u and x in turn, so that lists can add them in any order. With
- * `by_row` each row of taps has masks of its own, and its middle needs one too. */
+ * `by_row` each row of taps has masks of its own, and its middle needs one too. With `whole_rows` no row of voxels goes
+ * on from one 64-bit word to the next. */
 static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position,
-                                  uint8_t *table, int by_row) {
+                                  uint8_t *table, int by_row, int whole_rows) {
   const lrs_raster *raster = convolution->raster;
   VECTOR within[LRS_NEIGHBOURS];
   enum { LEFT = LRS_MAX_REACH - 1, MIDDLE, RIGHT };
@@ -162,10 +183,8 @@ static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_
       HOLD(x0);
       const VECTOR left = by_row ? LOAD(masks[LEFT] + position) : within[LEFT];
       const VECTOR right = by_row ? LOAD(masks[RIGHT] + position) : within[RIGHT];
-      const VECTOR u_left = OR(SHIFT_LEFT(u0, 1), SHIFT_RIGHT(LOAD(u - 1), 7));
-      const VECTOR x_left = OR(SHIFT_LEFT(x0, 1), SHIFT_RIGHT(LOAD(x - 1), 7));
-      const VECTOR u_right = OR(SHIFT_RIGHT(u0, 1), SHIFT_LEFT(LOAD(u + 1), 7));
-      const VECTOR x_right = OR(SHIFT_RIGHT(x0, 1), SHIFT_LEFT(LOAD(x + 1), 7));
+      const VECTOR u_left = moved(u, u0, -1, whole_rows), u_right = moved(u, u0, 1, whole_rows);
+      const VECTOR x_left = moved(x, x0, -1, whole_rows), x_right = moved(x, x0, 1, whole_rows);
       if (by_row) {
         const VECTOR middle = LOAD(masks[MIDDLE] + position);
         u0 = AND(u0, middle);
@@ -182,7 +201,8 @@ static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_
         put(table, LOAD(u), LOAD(x));
       } else {
         const VECTOR mask = by_row ? LOAD(masks[dx + LRS_MAX_REACH] + position) : within[dx + LRS_MAX_REACH];
-        put(table, AND(moved(u, dx), mask), OR(moved(x, dx), NOT(mask)));
+        const VECTOR u_moved = moved(u, LOAD(u), dx, whole_rows), x_moved = moved(x, LOAD(x), dx, whole_rows);
+        put(table, AND(u_moved, mask), OR(x_moved, NOT(mask)));
       }
       table += 2 * VECTOR_BYTES;
     }
@@ -191,10 +211,15 @@ static LRS_INLINED void fill_rows(const lrs_convolution *convolution, const lrs_
 }
 
 static void fill_table(const lrs_convolution *convolution, const lrs_chunk *chunk, int64_t position, uint8_t *table) {
-  if (lrs_is_padded(convolution->raster)) {
-    fill_rows(convolution, chunk, position, table, 0);
+  const int padded = lrs_is_padded(convolution->raster), whole_rows = 8 % convolution->raster->pitch == 0;
+  if (padded && whole_rows) {
+    fill_rows(convolution, chunk, position, table, 0, 1);
+  } else if (padded) {
+    fill_rows(convolution, chunk, position, table, 0, 0);
+  } else if (whole_rows) {
+    fill_rows(convolution, chunk, position, table, 1, 1);
   } else {
-    fill_rows(convolution, chunk, position, table, 1);
+    fill_rows(convolution, chunk, position, table, 1, 0);
   }
 }
 
@@ -234,7 +259,7 @@ static LRS_INLINED void add_to_sum(VECTOR *sum, const counter *chunk, int32_t pl
 /* Counts what two outputs add of one chunk. Trits that both have are counted once, those with which they do the same
  * apart from those with which they do opposite things: the sum of both counts belongs to the first output, the
  * difference to the second one, and each goes on with what it has alone. */
-static void add_pair(const uint8_t *table, const uint16_t *list, const lrs_pair *pair, VECTOR *sum, VECTOR *other_sum,
+static void add_pair(table_start table, const uint16_t *list, const lrs_pair *pair, VECTOR *sum, VECTOR *other_sum,
                      int32_t planes, int begin) {
   counter first, second;
   clear(&first);
@@ -255,22 +280,23 @@ static void add_pair(const uint8_t *table, const uint16_t *list, const lrs_pair 
   add_to_sum(other_sum, &second, planes, begin);
 }
 
-/* Where a sum in two's complement is at least a threshold: the carry of sum - threshold out of the highest plane,
- * whose bit counts as inverted on both sides. `limit` has the threshold's inverted bits. */
-static inline VECTOR at_least(const VECTOR *sum, const uint64_t *limit, int32_t planes) {
-  VECTOR carry = EVERY(~(uint64_t)0);
-  for (int32_t plane = 0; plane < planes - 1; plane++) carry = MAJORITY(sum[plane], EVERY(limit[plane]), carry);
-  return MAJORITY(NOT(sum[planes - 1]), NOT(EVERY(limit[planes - 1])), carry);
-}
-
-/* Compares the sum of an output with its thresholds: the next layer's bits. */
-static void store_trits(const lrs_convolution *convolution, int32_t channel, int64_t position, const VECTOR *sum) {
-  const lrs_lists *lists = convolution->lists;
+/* Compares the sum of an output with its thresholds: the next layer's bits. A sum in two's complement is at least a
+ * threshold where sum - threshold has a carry out of the highest plane, whose bit counts as inverted on both sides.
+ * Limits have the thresholds' inverted bits. */
+static LRS_INLINED void store_trits(const lrs_convolution *convolution, int32_t channel, int64_t position,
+                                    const VECTOR *sum) {
   const lrs_tensor *output = &convolution->output;
-  const VECTOR inside = LOAD(convolution->raster->inside + position);
-  const uint64_t *limits = lists->limits + (size_t)channel * 2 * (size_t)lists->planes;
-  const VECTOR above = AND(at_least(sum, limits, lists->planes), inside);
-  const VECTOR not_below = OR(at_least(sum, limits + lists->planes, lists->planes), NOT(inside));
+  const int32_t planes = convolution->lists->planes, top = planes - 1;
+  const uint64_t *upper = convolution->lists->limits + (size_t)channel * 2 * (size_t)planes, *lower = upper + planes;
+  VECTOR above = EVERY(~(uint64_t)0), not_below = above; /* carries */
+  for (int32_t plane = 0; plane < top; plane++) {
+    const VECTOR bits = sum[plane];
+    above = MAJORITY(above, bits, EVERY(upper[plane]));
+    not_below = MAJORITY(not_below, bits, EVERY(lower[plane]));
+  }
+  const VECTOR inside = LOAD(convolution->raster->inside + position), sign = NOT(sum[top]);
+  above = AND(MAJORITY(above, sign, EVERY(~upper[top])), inside);
+  not_below = OR(MAJORITY(not_below, sign, EVERY(~lower[top])), NOT(inside));
   const int64_t place = channel * output->raster->stride + position;
   STORE(output->u + place, above);
   STORE(output->x + place, AND_NOT(not_below, above));
@@ -282,6 +308,8 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
   VECTOR *sums = (VECTOR *)(table + 2 * (LRS_TABLE_ENTRIES + 1) * VECTOR_BYTES);
   const lrs_lists *lists = convolution->lists;
   const int32_t planes = lists->planes;
+  table_start start = {table, table + VECTOR_BYTES};
+  HOLD_WORD(start.x);
   for (int64_t vector = first; vector < end; vector++) {
     const int64_t position = vector * VECTOR_BYTES;
     for (int32_t c = 0; c < lists->chunk_count; c++) {
@@ -291,7 +319,7 @@ static void convolve(const lrs_convolution *convolution, int64_t first, int64_t 
         const int32_t one = pairs[i].output[0], other = pairs[i].output[1];
         VECTOR *sum = sums + (size_t)(one - first_channel) * (size_t)planes;
         VECTOR *other_sum = other < 0 ? NULL : sums + (size_t)(other - first_channel) * (size_t)planes;
-        add_pair(table, lists->entries + pairs[i].first, &pairs[i], sum, other_sum, planes, c == 0);
+        add_pair(start, lists->entries + pairs[i].first, &pairs[i], sum, other_sum, planes, c == 0);
       }
     }
     for (int32_t channel = first_channel; channel < end_channel; channel++) {

@@ -21,7 +21,7 @@ void lrs_raster_set(lrs_raster *raster, const int32_t size[3], const int32_t mar
   const int64_t slice = raster->rows * raster->pitch;
   raster->used = slice * size[0];
   raster->length = rounded_up(raster->used);
-  /* The farthest neighbour, the byte beside it for a shift, and a word beyond for rows that are read by words. */
+  /* The farthest neighbour, the word beside it for a shift, and a word beyond for rows that are read by words. */
   raster->guard = rounded_up(margin[0] * slice + margin[1] * raster->pitch + 16);
   raster->stride = raster->length + raster->guard;
 }
