@@ -57,11 +57,9 @@ static inline void lrs_release(void *memory) { _aligned_free(memory); }
 #include <errno.h>
 #include <pthread.h>
 #if defined(__linux__)
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#endif
-#if defined(__linux__)
-#include <sys/mman.h>
 #endif
 #include <time.h>
 
