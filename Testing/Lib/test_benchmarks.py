@@ -53,7 +53,7 @@ def test_tables_come_between_the_markers_and_nothing_else_changes(tmp_path: Path
     written = page.read_text(encoding="utf-8")
     assert written.count("| ORT float32 | 40.00 (50) |") == 1 and "| native:avx2 | 2.50 (800) |" in written
     assert "| OpenVINO int8 | not installed |" in written
-    assert "over ORT float32* | **16.0** |" in written and "over the best int8* | **4.0** |" in written
+    assert "over ORT float32* | **16.00** |" in written and "over the best int8* | **4.00** |" in written
     assert "| 3 x 2 x 1 | 1 x 1.5 x 2 | 8 x 8 x 8 | 0.25 |" in written and "| 0.50 s, 100 MB |" in written
     assert "python it" in written
     page.write_text("Nothing.", encoding="utf-8")

@@ -25,7 +25,7 @@ BOUNDS = re.findall(r"^\| [^|]+ \| (\d+) \| `(\w+)\.(\w+)(?:\[\"([\w.]+)\"\])?` 
 
 
 def test_the_bounds_are_found() -> None:
-    assert len(BOUNDS) == 28
+    assert len(BOUNDS) == 29
 
 
 @pytest.mark.parametrize(("value", "module", "name", "key"), BOUNDS, ids=lambda part: part or "-")

@@ -285,7 +285,8 @@ def test_a_model_that_looks_at_the_scan_once_more(
         labelmap, record, _ = segment_remotely(volume, "fused", Server(server.url), confidence=True)
         assert np.array_equal(labelmap.array, expected.array) and record["remote"]["sent"] == "grid"
         monkeypatch.setattr(segmenting, "available_models", lambda: {})
-        labelmap, record, _ = segment_remotely(volume, "fused", Server(server.url))
+        for confidence in (False, True):
+            with pytest.raises(InputError, match="install its file here, too, or let the whole scan be sent"):
+                segment_remotely(volume, "fused", Server(server.url), confidence=confidence)
+        labelmap, record, _ = segment_remotely(volume, "fused", Server(server.url), full_volume=True)
         assert np.array_equal(labelmap.array, expected.array) and record["remote"]["sent"] == "volume"
-        with pytest.raises(InputError, match="not installed here, so the whole scan would be sent"):
-            segment_remotely(volume, "fused", Server(server.url), confidence=True)
