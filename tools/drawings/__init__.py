@@ -1,0 +1,1 @@
+"""The pictures of docs/engine.md, one file for each subject."""
