@@ -11,6 +11,10 @@ class InputError(LowResSegError):
     """A scan, or a place to write to, that cannot be used."""
 
 
+class MemoryLimitError(InputError):
+    """A scan that takes more memory than is allowed."""
+
+
 class ModelError(LowResSegError):
     """A model that is unknown, damaged, too new or does not fit."""
 

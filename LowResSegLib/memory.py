@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Optional
 
 from LowResSegLib import engine
-from LowResSegLib.errors import BackendError, InputError
+from LowResSegLib.errors import BackendError, MemoryLimitError
 from LowResSegLib.model import Model
 from LowResSegLib.sampling import grid_size
 from LowResSegLib.slabs import can_cut, cut
@@ -46,7 +46,8 @@ def plan_memory(
         Backend, and the slices of a slab; None where the whole grid can be taken at once.
 
     Raises:
-        InputError: not even the thinnest slabs would fit, or the volume's size makes no sense.
+        MemoryLimitError: not even the thinnest slabs would fit.
+        InputError: the volume's size makes no sense.
         BackendError: there is no backend to choose from.
     """
     if not backends:
@@ -66,7 +67,7 @@ def plan_memory(
                 break
             thickness = max(model.grid.divisor, thickness // 2 // model.grid.divisor * model.grid.divisor)
     how = "even slab by slab" if can_cut(model.network) else "(the model's network needs the whole scan at once)"
-    raise InputError(
+    raise MemoryLimitError(
         f"This needs about {least / 1e6:.0f} MB of memory {how}, more than the {limit_mb:g} MB that are "
         "allowed; allow more, crop the scan, or choose a model with a coarser grid."
     )

@@ -33,11 +33,18 @@ def reduce(
     count, planes = winners.size, -(-len(logits) // 8)
     columns, listed = count // 2, count  # a guess
     sizes = np.empty(2, np.int64)
+    reached = 0.0
+
+    def report(share: float) -> None:  # a second try does not go back
+        nonlocal reached
+        reached = max(reached, share)
+        step(reached)
+
     full = [*_arrays(logits), len(logits), *((ctypes.c_int32 * 3)(*shape) for shape in (logits.shape[1:], used))]
     while True:
         lists, below = np.empty(planes * columns, np.uint8), np.empty(listed, np.uint16)
         arrays = _arrays(winners, mixed, lists, below)
-        _run("lrs_reduce_start", [*full, *arrays, sizes.ctypes.data, kernels.BEST], threads, step)
+        _run("lrs_reduce_start", [*full, *arrays, sizes.ctypes.data, kernels.BEST], threads, report)
         there = int(sizes[0]), int(sizes[1])
         if min(there) < 0:
             raise MemoryError("The native kernels: there is not enough memory.")

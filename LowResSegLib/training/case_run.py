@@ -108,6 +108,7 @@ def train_on_cases(
     Raises:
         InputError: the data set, the split or the configuration cannot be used; told before training.
     """
+    check_new(output, resume)
     dataset = find_dataset(data)
     split, folds = split_of(config, dataset)
     cases = Cases(dataset, labels_of(dataset, config.labels), config.data)
@@ -115,7 +116,6 @@ def train_on_cases(
     say(f"{len(dataset.cases)} cases ({dataset.layout}), {cases.classes - 1} structures; reading {len(used)}.")
     cases.check(used)
 
-    check_new(output, resume)
     output.mkdir(parents=True, exist_ok=True)
     whole, small = output / "last.ckpt", output / "weights.pt"
     resumed = load_small(small) if resume and small.exists() and not whole.exists() else None

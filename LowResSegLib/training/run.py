@@ -146,6 +146,7 @@ def train(
         config = dataclasses.replace(config, start_from=Path(start_from))
     if fold is not None:
         config = dataclasses.replace(config, split=dataclasses.replace(config.split, fold=fold))
+    check_new(output, resume)
     copy_config(config_file, output)
     return train_on_cases(config, data, output, resume, max_minutes, say, progress)
 

@@ -139,6 +139,15 @@ def test_real_logits_get_small_and_keep_their_labels() -> None:
     np.testing.assert_array_equal(reconstruct(restore(reduced), low), labels)
 
 
+@pytest.mark.parametrize("threads", [1, 2, 2**31 - 1])
+def test_any_number_of_threads_is_taken_and_progress_never_goes_back(rng: np.random.Generator, threads: int) -> None:
+    """Where nearly all is left, as of noise, there is too little room at first, and the kernels run again."""
+    logits, told = random_logits(rng, 18, (30, 31, 32), "noise"), [0.0]
+    found = reduce(logits, (30, 31, 32), threads, told.append)
+    assert told == sorted(told) and told[-1] == 1.0
+    assert len(found.below) > 4 * found.winners.size and found.mixed.all()
+
+
 def test_it_can_be_stopped() -> None:
     def stop(share: float) -> None:
         raise Cancelled("enough")

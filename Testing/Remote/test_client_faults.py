@@ -187,7 +187,7 @@ def test_patience_counts_from_the_failure_and_anew_where_something_arrived(
     assert np.array_equal(labelmap.array, expected.array) and server.asked("PUT", "/input") == 4
 
 
-@pytest.mark.parametrize("kind", ["LowResSegError", "InputError"])
+@pytest.mark.parametrize("kind", ["LowResSegError", "BackendError", "ModelError", "InputError"])
 def test_what_the_server_cannot_do_is_done_here_but_not_what_the_scan_is_at_fault_for(
     server: StandIn, rng: np.random.Generator, kind: str
 ) -> None:

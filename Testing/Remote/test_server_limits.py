@@ -54,7 +54,7 @@ def test_a_volume_that_takes_too_much_memory_fails_with_the_sentence(
     client.put(job.id, body)
     status = client.status(job.id, 20)
     assert status.state == "failed" and status.error is not None
-    assert status.error[0] == "InputError" and "MB" in status.error[1]
+    assert status.error[0] == "LowResSegError" and "MB" in status.error[1]
     assert client.ask("GET", f"/v1/jobs/{job.id}/result").json["message"] == status.error[1]
 
 

@@ -70,6 +70,7 @@ int32_t lrs_reduce_start(const int16_t *logits, size_t logits_bytes, int32_t cla
     release(this);
     return LRS_NO_MEMORY;
   }
+  if (threads > LRS_MAX_THREADS) threads = LRS_MAX_THREADS;
   const int32_t share = (used[0] + threads - 1) / threads; /* so that every thread has something to do */
   this->item = share < LAYERS ? share : LAYERS;
   const lrs_phase phases[] = {{kernels->find_lists, (used[0] + this->item - 1) / this->item, 1.0},

@@ -49,7 +49,7 @@ typedef struct lrs_progress {
   int32_t phases;
   int32_t threads; /* that really work */
   double share;    /* of all work that is done, 0 to 1 */
-  uint64_t memory; /* bytes that the job holds beside the caller's arrays */
+  uint64_t memory; /* bytes that the job holds beside the caller's arrays; without what a reduction finds */
 } lrs_progress;
 
 /* LRS_INTERFACE_VERSION of the library, to be compared before anything else is called. */

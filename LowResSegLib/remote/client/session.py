@@ -11,7 +11,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Optional, TypeVar, Union
 
-from LowResSegLib.errors import LowResSegError, RemoteError
+from LowResSegLib.errors import InputError, RemoteError
 from LowResSegLib.jobs.protocol import error_from
 from LowResSegLib.remote.client.connection import Answer, Connection, Interrupted
 from LowResSegLib.remote.client.server import Server
@@ -169,7 +169,7 @@ class Session:
 
         Raises:
             RemoteError: The server could not do the job, or the result is damaged each time it is fetched.
-            LowResSegError: What is wrong with the scan or the model, as the class that it was on the server.
+            InputError: What is wrong with the scan.
         """
         path = f"{PREFIX}/jobs/{job.id}/result"
         result = _Received()
@@ -309,12 +309,12 @@ class told:
 
 
 def raise_ended(status: JobStatus) -> None:
-    """Raise what became of a job that ended, but not well; an error of the scan's or the model's as it is."""
+    """Raise what became of a job that ended, but not well; an error of the scan's as it is."""
     if status.error is not None:
         error = error_from({"error": status.error[0], "message": status.error[1]})
-        if type(error) is LowResSegError:  # the server's own fault: it has no time, or its worker process died
-            raise RemoteError(str(error))
-        raise error
+        if isinstance(error, InputError):
+            raise error
+        raise RemoteError(str(error))  # the server's own fault: no time, no memory, its worker process or model
     how = {"cancelled": "cancelled the job", "expired": "has thrown the job away"}.get(status.state, "gave the job up")
     raise RemoteError(f"The server {how} before it was done; run it again, or let this computer do the work.")
 

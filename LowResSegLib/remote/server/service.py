@@ -156,9 +156,10 @@ class Service:
             raise AnswerError("bad_job", "The grid does not fit the model; update LowResSeg on both computers.")
         threads = self.settings.worker_threads
         memory = engine.memory(model.network, shape, engine.choose_backend("auto", model), threads)
-        # Logits of all passes so far and of the next one, the two grids, and what reducing takes.
+        # Logits of all passes so far and of the next one, the two grids, and what reducing takes: what it finds is held
+        # in pieces and in one for a moment.
         logits = 2.0 * len(model.labels) * request.voxels * (1 if passes == 1 else 2)
-        needed = (memory + logits + request.voxels * (4 + len(model.labels) / 4)) / 1e6
+        needed = (memory + logits + request.voxels * (4 + len(model.labels) / 2)) / 1e6
         if needed > self.settings.worker_memory:
             raise AnswerError(
                 "too_large",

@@ -20,7 +20,7 @@ import numpy as np
 
 from LowResSegLib import engine, kernels, pipeline
 from LowResSegLib.confidence import Confidence
-from LowResSegLib.errors import Cancelled, InputError, ModelError
+from LowResSegLib.errors import Cancelled, InputError, LowResSegError, MemoryLimitError, ModelError
 from LowResSegLib.inference import logits_of
 from LowResSegLib.memory import peak_memory_mb
 from LowResSegLib.model import Model, load_model
@@ -108,16 +108,19 @@ def run_volume(request: dict[str, Any], progress: Report, cancel: Cancel) -> dic
     array = _body(request, job)
     spacing, origin = ((float(v[0]), float(v[1]), float(v[2])) for v in (job.spacing, job.origin))
     volume = Volume(array, spacing, origin, job.direction, job.modality)
-    labelmap, record = pipeline.segment(
-        volume,
-        model,
-        progress,
-        cancel,
-        threads=request["threads"],
-        not_a_labelmap=job.not_a_labelmap,
-        max_memory=request["max_memory"],
-        passes=job.passes,
-    )
+    try:
+        labelmap, record = pipeline.segment(
+            volume,
+            model,
+            progress,
+            cancel,
+            threads=request["threads"],
+            not_a_labelmap=job.not_a_labelmap,
+            max_memory=request["max_memory"],
+            passes=job.passes,
+        )
+    except MemoryLimitError as error:  # another computer may have the memory, so it is no fault of the scan
+        raise LowResSegError(str(error)) from error
     return _write(request, record, pack_labels(labelmap.array, job.answer))
 
 
