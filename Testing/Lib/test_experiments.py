@@ -175,7 +175,9 @@ def test_times_and_bytes_are_measured(tmp_path: Path) -> None:
     from benchmarks.experiments import measure
 
     smoke(["b/float/half/0", "b/ternary/half/0", "a/unet/likelihood/16/0"], tmp_path)
-    rows = {(row["arm"], row.get("runtime")): row for row in measure.measure(tmp_path, [1], 1, set())}
+    rows = {(row["arm"], row.get("runtime")): row for row in measure.front(tmp_path, [1], 1)}
+    rows.update({(row["arm"], None): row for row in measure.heads(tmp_path, 1, set())})
+    assert not list(measure.heads(tmp_path, 1, {"a/unet/likelihood/16"}))
     assert rows["b/ternary/half", None]["bytes"] > 100 and rows["b/ternary/half", None]["milliseconds"]["1"] > 0
     assert set(rows["a/unet/likelihood/16", None]["milliseconds"]) == {"trunk", "head"}
     assert {runtime for arm, runtime in rows if arm == "float/32"} == set(goals.RUNTIMES)

@@ -4,7 +4,8 @@
 
 Needs the extras `train` and `bench`, the native kernels, and the checkpoints of seed 0. Run it on a quiet machine.
 Ternary networks run in the native engine, float ones of the same layers in ONNX Runtime and OpenVINO, in float32 and in
-int8; int8 is taken to keep the Dice of float32, which is in its favour. What is measured already stays, unless --again.
+int8; int8 is taken to keep the Dice of float32, which is in its favour. All of them take turns, so they are measured
+together each time; heads of part (a) that are measured already stay, unless --again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +28,18 @@ import machine  # noqa: E402
 
 from benchmarks.experiments import plan, table  # noqa: E402
 from LowResSegLib import engine  # noqa: E402
-from LowResSegLib.estimate.timing import interleaved  # noqa: E402
 from LowResSegLib.model import Plan  # noqa: E402
 from LowResSegLib.model.packing import pack  # noqa: E402
 from LowResSegLib.networks.build import build_network  # noqa: E402
 from LowResSegLib.networks.fold import fold  # noqa: E402
 from LowResSegLib.networks.settings import NetworkSettings  # noqa: E402
 from LowResSegLib.training.case_checkpoint import load_segmenter  # noqa: E402
+from LowResSegLib.volume import replacing  # noqa: E402
 
 TIMES = plan.FOLDER / "times.jsonl"
 GRID = (24, 32, 24)  # of a hippocampus crop of 48 x 64 x 48 at half resolution
-ROUNDS = 30
+ROUNDS, RUNS = 11, 5
+PAUSE = 0.02  # seconds before each turn, in which threads of the turn before fall asleep
 
 
 def plan_of(width: int) -> Plan:
@@ -52,29 +54,49 @@ def ternary_arms() -> list[str]:
     return arms + [f"d/ternary/{width}" for width in plan.FRONT["ternary"] if width != 16]
 
 
-def medians(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of things that take turns."""
-    times = interleaved(runs, rounds, 0.002)
-    return {name: round(1000 * statistics.median(values), 4) for name, values in times.items()}
+def medians(runs: Mapping[Any, Callable[[], object]], rounds: int) -> dict[Any, float]:
+    """Median milliseconds of things that take turns; in a turn each runs some times, the first of which does not count.
+
+    These networks take about a millisecond, and the first run after another's finds caches and cores asleep.
+    """
+    seconds: dict[Any, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            time.sleep(PAUSE)
+            run()
+            began = time.perf_counter()
+            for _ in range(RUNS):
+                run()
+            seconds[name].append((time.perf_counter() - began) / RUNS)
+    return {name: round(1000 * statistics.median(values), 4) for name, values in seconds.items()}
 
 
-def native(found: Plan, threads: list[int], rounds: int) -> dict[str, float]:
-    """Milliseconds of a plan in the native engine, by number of threads."""
-    grid = np.random.default_rng(0).integers(0, 128, GRID).astype(np.uint8)
-    runs = {str(n): (lambda n=n: engine.run(found, grid, "native", n)) for n in threads}
-    return medians(runs, rounds)
-
-
-def floats(width: int, threads: list[int], rounds: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """Each installed runtime's name, and its milliseconds for a width's float network by number of threads."""
+def front(runs: Path, threads: list[int], rounds: int) -> list[dict[str, Any]]:
+    """Rows of the ternary networks that are trained, and of float ones in each installed runtime, all in turn."""
     import baselines
 
-    layers = plan_of(width).layers
-    for kind in baselines.installed():
-        made = {str(n): baselines.Baseline(kind, layers, (1, 1, *GRID), n) for n in threads}
-        for baseline in made.values():
-            baseline.check()
-        yield kind, medians({n: baseline.run for n, baseline in made.items()}, rounds)
+    rows: list[dict[str, Any]] = []
+    turns: dict[tuple[int, str], Callable[[], object]] = {}
+    grid = np.random.default_rng(0).integers(0, 128, GRID).astype(np.uint8)
+    for arm in ternary_arms():
+        weights = plan.folder_of(runs, f"{arm}/0") / "weights.pt"
+        if weights.exists():
+            found = fold(load_segmenter(weights)[0].trunk)
+            for n in threads:
+                turns[len(rows), str(n)] = lambda found=found, n=n: engine.run(found, grid, "native", n)
+            rows.append({"arm": arm, "bytes": len(pack(found.layers)[1])})
+    for width in plan.FRONT["float"]:
+        layers = plan_of(width).layers
+        for kind in baselines.installed():
+            for n in threads:
+                baseline = baselines.Baseline(kind, layers, (1, 1, *GRID), n)
+                baseline.check()
+                turns[len(rows), str(n)] = baseline.run
+            rows.append({"arm": f"float/{width}", "runtime": kind})
+    times = medians(turns, rounds)
+    for number, row in enumerate(rows):
+        row["milliseconds"] = {str(n): times[number, str(n)] for n in threads}
+    return rows
 
 
 def head_milliseconds(weights: Path, rounds: int) -> dict[str, float]:
@@ -89,18 +111,8 @@ def head_milliseconds(weights: Path, rounds: int) -> dict[str, float]:
         )
 
 
-def measure(runs: Path, threads: list[int], rounds: int, known: set[str]) -> Iterator[dict[str, Any]]:
-    """Rows of what is not known yet, and whose checkpoint is there."""
-    for arm in ternary_arms():
-        weights = plan.folder_of(runs, f"{arm}/0") / "weights.pt"
-        if arm not in known and weights.exists():
-            found = fold(load_segmenter(weights)[0].trunk)
-            _, numbers = pack(found.layers)
-            yield {"arm": arm, "milliseconds": native(found, threads, rounds), "bytes": len(numbers)}
-    for width in plan.FRONT["float"]:
-        if f"float/{width}" not in known:
-            for kind, found in floats(width, threads, rounds):
-                yield {"arm": f"float/{width}", "runtime": kind, "milliseconds": found}
+def heads(runs: Path, rounds: int, known: set[str]) -> Iterator[dict[str, Any]]:
+    """Rows of the networks of part (a) that are not known yet, and whose checkpoint is there."""
     for unit in plan.units("a"):
         weights = plan.folder_of(runs, unit.key) / "weights.pt"
         if unit.seed == 0 and unit.arm not in known and weights.exists():
@@ -108,21 +120,24 @@ def measure(runs: Path, threads: list[int], rounds: int, known: set[str]) -> Ite
 
 
 def main() -> None:
-    """Measure what is missing."""
+    """Measure the front as a whole, and what is missing of the heads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--again", action="store_true", help="measure everything anew")
+    parser.add_argument("--again", action="store_true", help="measure the heads anew, too")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.again:
-        TIMES.unlink(missing_ok=True)
-    known = {row["arm"] for row in table.lines(TIMES)}
-    here = machine.sentence(machine.describe())
-    for row in measure(options.runs, options.threads, options.rounds, known):
-        table.append({**row, "grid": list(GRID), "machine": here, "date": time.strftime("%Y-%m-%d")}, TIMES)
-        print(row, flush=True)
+    kept = [] if options.again else [row for row in table.lines(TIMES) if row["arm"].startswith("a/")]
+    here = {"grid": list(GRID), "machine": machine.sentence(machine.describe()), "date": time.strftime("%Y-%m-%d")}
+    rows = [{**row, **here} for row in front(options.runs, options.threads, options.rounds)]
+    rows += kept
+    rows += [{**row, **here} for row in heads(options.runs, options.rounds, {row["arm"] for row in kept})]
+    for row in rows:
+        print({key: row[key] for key in row if key not in here}, flush=True)
+    with replacing(TIMES) as temporary:
+        for row in rows:
+            table.append(row, temporary)
 
 
 if __name__ == "__main__":
