@@ -106,8 +106,6 @@ class LikelihoodHead(Head):
             flat = probability.flatten(2)
             counts = flat.new_zeros((*flat.shape[:2], INTENSITIES))
             counts = counts.scatter_add(2, levels.flatten(2).expand(-1, flat.shape[1], -1), flat)
-            if self.model == "histogram":
-                counts[:, 0, 0] += self.log_air.exp() * counts.sum((1, 2))
             ratio = self._histogram_ratio(counts) if self.model == "histogram" else self._gaussian_ratio(counts)
             if self.classes == 1:
                 ratio = ratio[:, 1:] - ratio[:, :1]
@@ -126,6 +124,7 @@ class LikelihoodHead(Head):
         return (2 * within.topk(2, 1).values[:, 1:]).clamp(max=1)
 
     def _histogram_ratio(self, counts: Tensor) -> Tensor:
+        counts[:, 0, 0] += self.log_air.exp() * counts.sum((1, 2))
         places = torch.arange(INTENSITIES, device=counts.device, dtype=counts.dtype)
         distance = (places[:, None] - places[None]) / self.log_width.exp()
         kernel = torch.exp(-0.5 * distance**2)
