@@ -51,7 +51,7 @@ def plan_of(width: int) -> Plan:
 def ternary_arms() -> list[str]:
     """Arms whose networks are timed in the native engine."""
     arms = ["b/ternary/half", *(f"c/threshold/{threshold:g}" for threshold in plan.THRESHOLDS)]
-    return arms + [f"d/ternary/{width}" for width in plan.FRONT["ternary"] if width != 16]
+    return arms + [f"d/ternary/{width}" for width in plan.FRONT if width != 16]
 
 
 def medians(runs: Mapping[Any, Callable[[], object]], rounds: int) -> dict[Any, float]:
@@ -85,7 +85,7 @@ def front(runs: Path, threads: list[int], rounds: int) -> list[dict[str, Any]]:
             for n in threads:
                 turns[len(rows), str(n)] = lambda found=found, n=n: engine.run(found, grid, "native", n)
             rows.append({"arm": arm, "bytes": len(pack(found.layers)[1])})
-    for width in plan.FRONT["float"]:
+    for width in plan.FRONT:
         layers = plan_of(width).layers
         for kind in baselines.installed():
             for n in threads:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.experiments import plan, table
-from benchmarks.experiments.goals import RUNTIMES, front_arms, goals
+from benchmarks.experiments.goals import LONGER, RUNTIMES, front_arms, goals
 from benchmarks.experiments.results import MISSING, Results, markdown
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "experiments.md"
@@ -109,18 +109,26 @@ def part_c(results: Results) -> str:
 def part_d(results: Results) -> str:
     """Dice against time."""
     rows = []
-    for kind, width, arm in front_arms():
-        places = [("", "native", arm)] if kind == "ternary" else [(r, r, f"float/{width}") for r in RUNTIMES]
-        for runtime, name, timed in places:
-            times = [results.milliseconds(timed, n, runtime) for n in ("1", "2")]
-            rows.append([kind, str(width), name, results.dice(arm), *times])
+    for kind, width, arm in [*front_arms(), *LONGER]:
+        longer = ", longer" if arm.endswith("longer") else ""
+        for name, timed in _timed(kind, width):
+            times = [results.milliseconds(timed[0], n, timed[1]) for n in ("1", "2")]
+            rows.append([kind, f"{width}{longer}", name, results.dice(arm), *times])
     return markdown(["network", "width", "runtime", "Dice", "ms, 1 thread", "ms, 2 threads"], rows)
+
+
+def _timed(kind: str, width: int) -> list[tuple[str, tuple[str, str]]]:
+    """Where networks of a kind and width run: the name, and arm and runtime of its line of times."""
+    if kind == "ternary":
+        arm = next(arm for k, w, arm in front_arms() if (k, w) == (kind, width))
+        return [("native", (arm, ""))]
+    return [(runtime, (f"float/{width}", runtime)) for runtime in RUNTIMES]
 
 
 def part_e(results: Results) -> str:
     """Size of the weights."""
     rows = []
-    for width in plan.FRONT["ternary"]:
+    for width in plan.FRONT:
         arm = "b/ternary/half" if width == 16 else f"d/ternary/{width}"
         measured, found = results.times.get((arm, "")), results.seeds(arm)
         if measured is None or not found:
@@ -145,16 +153,25 @@ def draw(results: Results, path: Path) -> bool:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     series: dict[str, list[tuple[float, float, int]]] = {}
-    for kind, width, arm in front_arms():
-        for name in ("native",) if kind == "ternary" else RUNTIMES:
-            row = results.times.get((arm, "") if kind == "ternary" else (f"float/{width}", name))
-            seeds = results.by_seed(arm)
-            if row is not None and len(seeds):
-                label = "ternary, native engine" if kind == "ternary" else f"float, {name}"
-                series.setdefault(label, []).append((row["milliseconds"]["2"], 100 * seeds.mean(), width))
+    longer: dict[str, tuple[float, float]] = {}
+    for kind, width, arm in [*front_arms(), *LONGER]:
+        for name, timed in _timed(kind, width):
+            row, seeds = results.times.get(timed), results.by_seed(arm)
+            if row is None or not len(seeds):
+                continue
+            label = "ternary, native engine" if kind == "ternary" else f"float, {name}"
+            point = row["milliseconds"]["2"], 100 * float(seeds.mean())
+            if arm.endswith("longer"):
+                longer[label] = point
+            else:
+                series.setdefault(label, []).append((*point, width))
     for label, found in series.items():
         found.sort(key=lambda point: point[2])
-        axes.plot([p[0] for p in found], [p[1] for p in found], "o-" if "ternary" in label else "s--", label=label)
+        (line,) = axes.plot(
+            [p[0] for p in found], [p[1] for p in found], "o-" if "ternary" in label else "s--", label=label
+        )
+        if label in longer:
+            axes.plot(*longer[label], "o" if "ternary" in label else "s", color=line.get_color(), fillstyle="none")
         for x, y, width in found:
             axes.annotate(str(width), (x, y), textcoords="offset points", xytext=(3, 4), fontsize=7)
     if not series:
@@ -224,7 +241,8 @@ Weights up to a threshold become zero; the engine skips them.
 ## (d) Dice against milliseconds
 
 Milliseconds of the network alone, on a grid of 24 x 32 x 24. The widths are the channels of the first level, twice and
-four times as many on the next two. Int8 is given the Dice of float32.
+four times as many on the next two. Int8 is given the Dice of float32. `longer`
+(hollow in the picture) is the network of 16 channels after three times as many steps, from part (b).
 
 {part_d(results)}{front}
 

@@ -34,8 +34,7 @@ TRUNKS = {
     "meshnet": {"name": "meshnet"},
     "unext": {"name": "unext"},
 }
-# Of float and ternary networks in part (d).
-FRONT = {"float": (4, 8, 16, 32), "ternary": (8, 16, 24, 32)}
+FRONT = (4, 8, 16, 32)  # widths of part (d), float and ternary
 THRESHOLDS = (0.3, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
 
 
@@ -199,14 +198,11 @@ def part_c() -> list[Unit]:
 def part_d() -> list[Unit]:
     """Four widths of float and of ternary; those that part (b) has are not trained again."""
     units = []
-    for width in sorted({*FRONT["float"], *FRONT["ternary"]}):
+    for width in FRONT:
         if width != 16:
-            units += [Unit("d", f"d/float/{width}", seed, _solid("float", width)) for seed in SEEDS]
-        if width in FRONT["ternary"]:
-            arm = "b/float/half" if width == 16 else f"d/float/{width}"
-            if width != 16:
-                config = _solid("ternary", width)
-                units += [Unit("d", f"d/ternary/{width}", seed, config, arm, arm) for seed in SEEDS]
+            arm, config = f"d/float/{width}", _solid("ternary", width)
+            units += [Unit("d", arm, seed, _solid("float", width)) for seed in SEEDS]
+            units += [Unit("d", f"d/ternary/{width}", seed, config, arm, arm) for seed in SEEDS]
     return units
 
 
