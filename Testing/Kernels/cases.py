@@ -1,4 +1,4 @@
-"""Files of cases for driver.c: random networks, scans and logits with the results that numpy gives.
+"""Files of cases for the driver: random networks, scans and logits with the results that numpy gives.
 
 As a program it writes one: `python Testing/Kernels/cases.py FILE [SEED]`.
 """
@@ -27,10 +27,10 @@ from LowResSegLib.reconstruction.fusion import count_in_numpy, fuse_in_numpy
 from LowResSegLib.reduction import reduce_in_numpy, restore_in_numpy
 from LowResSegLib.sampling import Orientation, _taps
 
-# `kinds` in driver.c
+# `kinds` in driver/kinds.c
 NETWORK, RESAMPLE, ORDER, RECONSTRUCT, BLEND, COUNT, FUSE, LEVELS, REDUCE, RESTORE = range(1, 11)
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")  # LRS_INT8 and so on
-UNTOUCHED = 0xEE  # what driver.c fills results with before a run
+UNTOUCHED = 0xEE  # what the driver fills results with before a run
 
 
 def _section(kind: int, *blobs: np.ndarray) -> bytes:

@@ -174,6 +174,11 @@ def part_b() -> list[Unit]:
         ("b/float/half-long", _solid("float"), {"start": float_half}),
         ("b/ternary/half-longer", _solid("ternary", steps=3 * STEPS_3D), {**taught, "start": float_half}),
         ("b/float/half-longer", _solid("float", steps=3 * STEPS_3D), {"start": float_half}),
+        (
+            "b/ternary/half-fusion-longer",
+            _solid("ternary", head="fusion", steps=3 * STEPS_3D),
+            {**taught, "start": float_half},
+        ),
         ("b/float/half-fusion", _solid("float", head="fusion"), {}),
         ("b/float/half-j", _solid("float", head="j"), {}),
         ("b/ternary/half-scratch", _solid("ternary"), {}),
