@@ -92,6 +92,18 @@ def test_a_smoke_version_of_each_part_runs(part: str, tmp_path: Path) -> None:
     assert list(table.rows(tmp_path / "table.jsonl")) == KEYS[part]
 
 
+def test_int8_keeps_what_float_finds(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime.quantization", reason="onnx and onnxruntime are not installed")
+    from benchmarks.experiments import int8
+
+    smoke(["d/float/8/0"], tmp_path)
+    weights = plan.folder_of(tmp_path, "d/float/8/0") / "weights.pt"
+    row = int8.row_of("d/float/8", 0, weights, tmp_path / "data", tmp_path / "splits.json")
+    wide = run.row_of(plan.unit_of("d/float/8/0"), weights, tmp_path / "data", tmp_path, tmp_path / "splits.json")
+    assert row["unit"] == "d/float/8/int8/0"
+    np.testing.assert_allclose(table.values(row), table.values(wide), atol=0.05)
+
+
 def test_more_zeros_with_a_higher_threshold(tmp_path: Path) -> None:
     _, low, _, high = smoke(["b/float/half/0", "c/threshold/0.3/0", "b/ternary/half/0", "c/threshold/1.6/0"], tmp_path)
     assert high["zeros"]["weights"] > low["zeros"]["weights"] + 0.3
@@ -152,7 +164,7 @@ def test_the_page_has_differences_and_verdicts_of_the_rows() -> None:
 
 def test_the_front_compares_at_equal_time(tmp_path: Path) -> None:
     arms = [arm for _, _, arm in goals.front_arms()]
-    rows = rows_of(*dict.fromkeys(arms), gain=0.002)
+    rows = rows_of(*(goals.int8_of(arm) for arm in arms if "float" in arm), *arms, gain=0.002)
     times = [
         {"arm": arm, "milliseconds": {"1": 1.0, "2": 0.1 * (n + 1)}} for n, arm in enumerate(arms) if "ternary" in arm
     ]

@@ -22,6 +22,16 @@ def front_arms() -> list[tuple[str, int, str]]:
     return floats + [("ternary", w, "b/ternary/half" if w == 16 else f"d/ternary/{w}") for w in plan.FRONT]
 
 
+def int8_of(arm: str) -> str:
+    """The arm of a float arm's networks in int8."""
+    return f"{arm}/int8"
+
+
+def arm_in(arm: str, runtime: str) -> str:
+    """The arm whose Dice a float network has in a runtime."""
+    return int8_of(arm) if runtime.endswith("int8") else arm
+
+
 def goals(results: Results) -> str:
     """What was to be reached, and what was found."""
 
@@ -64,11 +74,14 @@ def points(results: Results, threads: str = "2") -> Optional[dict[str, list[tupl
     found: dict[str, list[tuple[float, float]]] = {"float": [], "ternary": []}
     for kind, width, arm in front_arms():
         keys = [(arm, "")] if kind == "ternary" else [(f"float/{width}", runtime) for runtime in RUNTIMES]
-        times = [results.times[key]["milliseconds"].get(threads) for key in keys if key in results.times]
-        cases = results.by_case(arm)
-        if cases is None or not times or None in times:
+        times = {key: results.times[key]["milliseconds"].get(threads) for key in keys if key in results.times}
+        if not times or None in times.values():
             return None
-        found[kind].append((min(times), float(np.nanmean(cases))))
+        fastest = min(times, key=lambda key: times[key])
+        cases = results.by_case(arm_in(arm, fastest[1]))
+        if cases is None:
+            return None
+        found[kind].append((times[fastest], float(np.nanmean(cases))))
     return found
 
 

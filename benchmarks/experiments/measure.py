@@ -4,8 +4,8 @@
 
 Needs the extras `train` and `bench`, the native kernels, and the checkpoints of seed 0. Run it on a quiet machine.
 Ternary networks run in the native engine, float ones of the same layers in ONNX Runtime and OpenVINO, in float32 and in
-int8; int8 is taken to keep the Dice of float32, which is in its favour. All of them take turns, so they are measured
-together each time; heads of part (a) that are measured already stay, unless --again.
+int8. All of them take turns, so they are measured together each time; heads of part (a) that are measured already stay,
+unless --again.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.experiments import plan, table
-from benchmarks.experiments.goals import LONGER, RUNTIMES, front_arms, goals
+from benchmarks.experiments.goals import LONGER, RUNTIMES, arm_in, front_arms, goals
 from benchmarks.experiments.results import MISSING, Results, markdown
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "experiments.md"
@@ -113,7 +113,7 @@ def part_d(results: Results) -> str:
         longer = ", longer" if arm.endswith("longer") else ""
         for name, timed in _timed(kind, width):
             times = [results.milliseconds(timed[0], n, timed[1]) for n in ("1", "2")]
-            rows.append([kind, f"{width}{longer}", name, results.dice(arm), *times])
+            rows.append([kind, f"{width}{longer}", name, results.dice(arm_in(arm, timed[1])), *times])
     return markdown(["network", "width", "runtime", "Dice", "ms, 1 thread", "ms, 2 threads"], rows)
 
 
@@ -156,7 +156,7 @@ def draw(results: Results, path: Path) -> bool:
     longer: dict[str, tuple[float, float]] = {}
     for kind, width, arm in [*front_arms(), *LONGER]:
         for name, timed in _timed(kind, width):
-            row, seeds = results.times.get(timed), results.by_seed(arm)
+            row, seeds = results.times.get(timed), results.by_seed(arm_in(arm, timed[1]))
             if row is None or not len(seeds):
                 continue
             label = "ternary, native engine" if kind == "ternary" else f"float, {name}"
@@ -187,7 +187,8 @@ def draw(results: Results, path: Path) -> bool:
 
 def text(results: Results, picture: bool) -> str:
     """The page."""
-    done, all_units = len(results.rows), sum(len(plan.units(part)) for part in plan.PARTS)
+    wanted = [unit.key for part in plan.PARTS for unit in plan.units(part)]
+    done = len(results.rows.keys() & set(wanted))
     machines = sorted({row["machine"] for row in results.times.values()})
     front = f"\n\n![Dice against milliseconds]({PICTURE})" if picture else ""
     return f"""# Experiments
@@ -196,7 +197,8 @@ Float against ternary networks, and heads against each other, on real scans: Tas
 Decathlon (hippocampus MRI, 208 labelled cases; Antonelli et al., Nature Communications 2022, CC-BY-SA 4.0). This page
 is written by `python -m benchmarks.experiments.page` from `benchmarks/experiments/results.jsonl`, to which `python -m
 benchmarks.experiments.run` adds a row for each trained network, and from `times.jsonl` of `python -m
-benchmarks.experiments.measure`. So far {done} of {all_units} networks are trained; what is not there says "{MISSING}".
+benchmarks.experiments.measure`. So far {done} of {len(wanted)} networks are trained; what is not there says
+"{MISSING}".
 
 How to read it:
 
@@ -241,8 +243,8 @@ Weights up to a threshold become zero; the engine skips them.
 ## (d) Dice against milliseconds
 
 Milliseconds of the network alone, on a grid of 24 x 32 x 24. The widths are the channels of the first level, twice and
-four times as many on the next two. Int8 is given the Dice of float32. `longer`
-(hollow in the picture) is the network of 16 channels after three times as many steps, from part (b).
+four times as many on the next two. `python -m benchmarks.experiments.int8` gives the Dice of int8. `longer` (hollow in
+the picture) is the network of 16 channels after three times as many steps, from part (b).
 
 {part_d(results)}{front}
 
