@@ -95,3 +95,13 @@ def float_model(network: Optional[OnnxNetwork] = None, spacing: float = 2.0, nam
     labels = tuple(Label(value, f"Structure {value}", (40 * value, 200, 10)) for value in range(network.classes))
     grid = GridSettings(spacing, "RAS", network.size_divisor)
     return Model(name, labels, grid, Normalisation(), network, {"title": "Float", "limits": "For tests alone."})
+
+
+def network(graph: Any, divisor: int = 1, **options: Any) -> OnnxNetwork:
+    """A graph as model files have it."""
+    return OnnxNetwork(graph.SerializeToString(), 0.01, divisor, **options)
+
+
+def ints(*numbers: int) -> np.ndarray:
+    """Whole numbers as a graph has them."""
+    return np.array(numbers, np.int64)

@@ -178,3 +178,43 @@ def picture(tmp_path: Path) -> Callable[[Any, str], Path]:
     folder = Path(os.environ.get("LOWRESSEG_PICTURES") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
     return lambda panel, name: draw(panel.parent, folder / f"{name}.png")
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """The stand-in of Testing/Remote for another computer, on loopback."""
+    from remote_use import TOKEN
+    from stand_in import serving
+
+    with serving(TOKEN) as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, slicer: Any) -> None:
+    """Servers that do not answer are given up soon."""
+    from LowResSegSlicer.panel import remote
+
+    monkeypatch.setattr(remote, "PATIENCE", 0.3)
+    monkeypatch.setattr(remote, "_TEST_PATIENCE", 0.3)
+
+
+@pytest.fixture
+def unasked(monkeypatch: pytest.MonkeyPatch, panel: Any) -> None:
+    """The user agrees to everything."""
+    monkeypatch.setattr(panel.remote, "_ask", lambda server, what: "send")
+
+
+@pytest.fixture
+def check(panel: Any, click: Callable) -> Callable[..., str]:
+    """A function that types an address, presses "Test connection", and returns what the section says."""
+    from remote_use import TOKEN, give, wait
+
+    def check(url: str, token: str = TOKEN) -> str:
+        give(panel, url, token)
+        click(panel.remote.ui.testConnectionButton)
+        assert panel.remote.ui.remoteMessage.text == "Connecting…"
+        wait(lambda: panel.context.run is None)
+        return str(panel.remote.ui.remoteMessage.text)
+
+    return check
