@@ -18,6 +18,7 @@ pytest.importorskip("monai", reason="monai is not installed; it is needed for tr
 import case_sets  # noqa: E402
 
 from benchmarks.experiments import goals, page, plan, run, table  # noqa: E402
+from benchmarks.experiments.findings import findings  # noqa: E402
 from LowResSegLib import kernels  # noqa: E402
 from LowResSegLib.training.splits import make_splits, read_splits, write_splits  # noqa: E402
 
@@ -175,6 +176,7 @@ def test_the_front_compares_at_equal_time(tmp_path: Path) -> None:
     ]
     results = page.Results(rows, times)
     assert goals.time_goal(results)[1] == "reached"
+    assert "(4 channels: 0.06 of the time, +" in " ".join(findings(results).split())
     slow = [{**row, "milliseconds": {"1": 99.0, "2": 99.0}} if "runtime" not in row else row for row in times]
     assert goals.time_goal(page.Results(rows, slow))[1] == "missed"
     assert page.draw(results, tmp_path / "front.png") and (tmp_path / "front.png").stat().st_size > 5000

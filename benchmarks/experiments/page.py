@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.experiments import plan, table
+from benchmarks.experiments.findings import findings
 from benchmarks.experiments.goals import LONGER, RUNTIMES, arm_in, front_arms, goals
 from benchmarks.experiments.results import MISSING, Results, markdown
 
@@ -215,6 +216,10 @@ How to read it:
 ## Goals
 
 {goals(results)}
+
+## What the data show
+
+{findings(results)}
 
 ## (a) Heads, on slices
 

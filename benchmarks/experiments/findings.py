@@ -1,0 +1,65 @@
+"""What the table shows about the goals, with its numbers, and what was tried where one is missed."""
+
+from __future__ import annotations
+
+import textwrap
+
+from benchmarks.experiments import plan
+from benchmarks.experiments.goals import points as front_points
+from benchmarks.experiments.results import MISSING, Results
+
+
+def findings(results: Results) -> str:
+    """Paragraphs of Markdown."""
+
+    def points(arm: str, other: str) -> str:
+        return results.difference(f"b/{arm}", f"b/{other}")
+
+    def heads(head: str, other: str, size: int) -> str:
+        return results.difference(f"a/elu_net/{head}/{size}", f"a/elu_net/{other}/{size}")
+
+    said = [
+        f"""**Ternary against float.** After the same steps from the same float network ternary is at
+        {points("ternary/half", "float/half-long")} points, after three times as many at
+        {points("ternary/half-longer", "float/half-longer")}: it learns more slowly, and float gains nothing more by
+        then: {points("float/half-longer", "float/half-long")}. Without a float network to start from and to learn from
+        it is at {points("ternary/half-scratch", "ternary/half")} against ternary with one. Ternary weights with
+        activations in float are at {points("ternary_weights/half", "float/half-long")}, binary weights and activations
+        at {points("binary/half", "float/half-long")}; TernaryNet's continuation changes ternary by
+        {points("continuation/half", "ternary/half")}, and soft activations without it by
+        {points("no-continuation/half", "ternary/half")}.""",
+        f"""**Half the resolution.** Float at full resolution is {points("float/full", "float/half-long")} points above
+        float at half, which is all that a head can give back at a factor of 2. The fusion head gives
+        {points("ternary/half-fusion", "ternary/half")} to a ternary network.""",
+        f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
+        low-resolution pixel: {heads("fusion", "linear", 16)}. At inputs of 32 there is little left to tell:
+        {heads("fusion", "linear", 32)}. The heads that do not see the image, J-Net's and shuffle, gain nothing over
+        linear upsampling that is trained at high resolution.""",
+        f"""**J-Net's gain.** J-Net's abstract reports +5.5 %, and leaves open of what measure and over which
+        baseline. In its published way linear upsampling, which has no parameter, trained at high resolution, gains
+        {heads("published-linear", "published-base", 16)} points over the same network trained at low resolution, at
+        inputs of 16; the J head gains {heads("published-j", "published-base", 16)}, as its many levels, at a constant
+        rate, still improve when the {plan.STEPS_2D:,} steps end. With this table's own loss and schedule, by which it
+        has converged, the J head is at {heads("j", "linear", 16)} over linear: the gain is that of learning from labels
+        at high resolution, not of the head.""",
+        _front(results),
+    ]
+    return "\n\n".join(textwrap.fill(" ".join(text.split()), 118, break_on_hyphens=False) for text in said)
+
+
+def _front(results: Results) -> str:
+    """Why ternary is not ahead of int8 at every time."""
+    found = front_points(results)
+    if found is None:
+        widths = MISSING
+    else:
+        pairs = zip(plan.FRONT, found["float"], found["ternary"])
+        widths = "; ".join(
+            f"{width} channels: {ternary[0] / wide[0]:.2f} of the time, {ternary[1] - wide[1]:+.1f} points"
+            for width, wide, ternary in pairs
+        )
+    return f"""**The front.** Against the same network in the fastest runtime of float, OpenVINO in int8, ternary
+        has ({widths}). So little time is saved on a grid this small, where threads and layers begin and end
+        every few microseconds, that fewer channels in int8 save as much and lose less. Tried: widths, more zeros, which
+        (c) shows, and three times as many steps, which moves ternary up by more than float (hollow in the picture). On
+        larger grids the engine is 3 to 5 times as fast as int8 on one core ([performance.md](performance.md))."""
