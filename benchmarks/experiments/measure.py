@@ -11,6 +11,7 @@ unless --again.
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
 import sys
 import time
@@ -57,11 +58,14 @@ def ternary_arms() -> list[str]:
 def medians(runs: Mapping[Any, Callable[[], object]], rounds: int) -> dict[Any, float]:
     """Median milliseconds of things that take turns; in a turn each runs some times, the first of which does not count.
 
-    These networks take about a millisecond, and the first run after another's finds caches and cores asleep.
+    Each turn has an order of its own, so that nothing always follows the same thing. These networks take about a
+    millisecond, and the first run after another's finds caches and cores asleep.
     """
     seconds: dict[Any, list[float]] = {name: [] for name in runs}
+    order, rng = list(runs.items()), random.Random(0)
     for _ in range(rounds):
-        for name, run in runs.items():
+        rng.shuffle(order)
+        for name, run in order:
             time.sleep(PAUSE)
             run()
             began = time.perf_counter()
