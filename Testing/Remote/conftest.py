@@ -65,3 +65,21 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    """The stand-in for a server, on loopback."""
+    from stand_in import serving
+
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that tries again at once."""
+    from LowResSegLib.remote.client import session
+
+    monkeypatch.setattr(session, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(session, "_LONGEST_PAUSE", 0.02)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -19,19 +18,7 @@ from LowResSegLib.remote.client import Server, segment_remotely, segmenting, ses
 from LowResSegLib.remote.protocol import DIGEST_HEADER, AnswerError
 from LowResSegLib.volume import Volume
 
-pytestmark = pytest.mark.usefixtures("small_model")
-
-
-@pytest.fixture
-def server() -> Iterator[StandIn]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(session, "_LONGEST_PAUSE", 0.02)
+pytestmark = pytest.mark.usefixtures("small_model", "quick")
 
 
 def same(volume: Volume, server: StandIn, **more: Any) -> None:

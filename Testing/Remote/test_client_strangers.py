@@ -4,33 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from faults import cut, half_an_answer, nonsense, times
-from stand_in import Handler, StandIn, scan, serving
+from stand_in import Handler, StandIn, scan
 
 from LowResSegLib import pipeline
 from LowResSegLib.errors import LowResSegError, RemoteError
-from LowResSegLib.remote.client import Server, check_server, segment_remotely, session
+from LowResSegLib.remote.client import Server, check_server, segment_remotely
 from LowResSegLib.remote.client.connection import Connection
 from LowResSegLib.remote.protocol import AnswerError
 
-pytestmark = pytest.mark.usefixtures("small_model")
-
-
-@pytest.fixture
-def server() -> Iterator[StandIn]:
-    with serving() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "_FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(session, "_LONGEST_PAUSE", 0.02)
+pytestmark = pytest.mark.usefixtures("small_model", "quick")
 
 
 @pytest.mark.parametrize(
