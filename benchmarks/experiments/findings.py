@@ -29,19 +29,20 @@ def findings(results: Results) -> str:
         {points("continuation/half", "ternary/half")}, and soft activations without it by
         {points("no-continuation/half", "ternary/half")}.""",
         f"""**Half the resolution.** Float at full resolution is {points("float/full", "float/half-long")} points above
-        float at half, which is all that a head can give back at a factor of 2. The fusion head gives
+        float at half: about what there is to give back at a factor of 2. The fusion head gives
         {points("ternary/half-fusion", "ternary/half")} to a ternary network.""",
         f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
         low-resolution pixel: {heads("fusion", "linear", 16)}. At inputs of 32 there is little left to tell:
         {heads("fusion", "linear", 32)}. The heads that do not see the image, J-Net's and shuffle, gain nothing over
         linear upsampling that is trained at high resolution.""",
         f"""**J-Net's gain.** J-Net's abstract reports +5.5 %, and leaves open of what measure and over which
-        baseline. In its published way linear upsampling, which has no parameter, trained at high resolution, gains
-        {heads("published-linear", "published-base", 16)} points over the same network trained at low resolution, at
-        inputs of 16; the J head gains {heads("published-j", "published-base", 16)}, as its many levels, at a constant
-        rate, still improve when the {plan.STEPS_2D:,} steps end. With this table's own loss and schedule, by which it
-        has converged, the J head is at {heads("j", "linear", 16)} over linear: the gain is that of learning from labels
-        at high resolution, not of the head.""",
+        baseline. In its published way, at inputs of 16, linear upsampling trained at high resolution gains
+        {heads("published-linear", "published-base", 16)} points over the same network trained at low resolution and
+        enlarged by nearest neighbour; it has no parameter. The J head gains
+        {heads("published-j", "published-base", 16)} after these {plan.STEPS_2D:,} steps at a constant rate, and its
+        seeds are far apart ({results.dice("a/elu_net/published-j/16")}), so longer runs may differ. With this table's
+        own loss and schedule the J head is at {heads("j", "linear", 16)} over linear: what is gained here comes with
+        linear upsampling and labels at high resolution, not with the head.""",
         _front(results),
     ]
     return "\n\n".join(textwrap.fill(" ".join(text.split()), 118, break_on_hyphens=False) for text in said)
@@ -59,7 +60,7 @@ def _front(results: Results) -> str:
             for width, wide, ternary in pairs
         )
     return f"""**The front.** Against the same network in the fastest runtime of float, OpenVINO in int8, ternary
-        has ({widths}). So little time is saved on a grid this small, where threads and layers begin and end
-        every few microseconds, that fewer channels in int8 save as much and lose less. Tried: widths, more zeros, which
-        (c) shows, and three times as many steps, which moves ternary up by more than float (hollow in the picture). On
-        larger grids the engine is 3 to 5 times as fast as int8 on one core ([performance.md](performance.md))."""
+        has ({widths}). On a grid this small that is so little time that int8 with fewer channels saves about as much
+        and loses less. Tried: widths, more zeros, which (c) shows, and three times as many steps, which moves ternary
+        up by more than float (hollow in the picture). How much faster the engine is on larger grids is in
+        [performance.md](performance.md)."""

@@ -52,7 +52,7 @@ def plan_of(width: int) -> Plan:
 def ternary_arms() -> list[str]:
     """Arms whose networks are timed in the native engine."""
     arms = ["b/ternary/half", *(f"c/threshold/{threshold:g}" for threshold in plan.THRESHOLDS)]
-    return arms + [f"d/ternary/{width}" for width in plan.FRONT if width != 16]
+    return arms + [plan.front_arm("ternary", width) for width in plan.FRONT if width != 16]
 
 
 def medians(runs: Mapping[Any, Callable[[], object]], rounds: int) -> dict[Any, float]:

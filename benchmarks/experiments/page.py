@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.experiments import plan, table
 from benchmarks.experiments.findings import findings
-from benchmarks.experiments.goals import LONGER, RUNTIMES, arm_in, front_arms, goals
+from benchmarks.experiments.goals import LONGER, RUNTIMES, arm_in, front_arms, goals, weight_bytes
 from benchmarks.experiments.results import MISSING, Results, markdown
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "experiments.md"
@@ -121,8 +121,7 @@ def part_d(results: Results) -> str:
 def _timed(kind: str, width: int) -> list[tuple[str, tuple[str, str]]]:
     """Where networks of a kind and width run: the name, and arm and runtime of its line of times."""
     if kind == "ternary":
-        arm = next(arm for k, w, arm in front_arms() if (k, w) == (kind, width))
-        return [("native", (arm, ""))]
+        return [("native", (plan.front_arm(kind, width), ""))]
     return [(runtime, (f"float/{width}", runtime)) for runtime in RUNTIMES]
 
 
@@ -130,20 +129,11 @@ def part_e(results: Results) -> str:
     """Size of the weights."""
     rows = []
     for width in plan.FRONT:
-        arm = "b/ternary/half" if width == 16 else f"d/ternary/{width}"
-        measured, found = results.times.get((arm, "")), results.seeds(arm)
-        if measured is None or not found:
-            rows.append([str(width), MISSING, MISSING, MISSING])
-            continue
-        whole = 4 * found[0]["parameters"]
-        rows.append(
-            [
-                str(width),
-                f"{whole / 1e3:.0f}",
-                f"{measured['bytes'] / 1e3:.0f}",
-                f"{100 * (1 - measured['bytes'] / whole):.1f} %",
-            ]
-        )
+        found = weight_bytes(results, width)
+        cells = [MISSING] * 3
+        if found is not None:
+            cells = [f"{found[0] / 1e3:.0f}", f"{found[1] / 1e3:.0f}", f"{found[2]:.1f} %"]
+        rows.append([str(width), *cells])
     return markdown(["width", "float32, kB", "network.bin, kB", "smaller by"], rows)
 
 

@@ -38,6 +38,11 @@ FRONT = (4, 8, 16, 32)  # widths of part (d), float and ternary
 THRESHOLDS = (0.3, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
 
 
+def front_arm(kind: str, width: int) -> str:
+    """The arm of a point of the front, `float` or `ternary`; part (b) has those of 16 channels."""
+    return f"b/{kind}/half" if width == 16 else f"d/{kind}/{width}"
+
+
 def protocol_of(key: str) -> int:
     """The protocol of a unit or an arm, by its name."""
     return max((number for head, number in _LATER.items() if head in key), default=PROTOCOL)
