@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 
 from benchmarks.experiments import plan
 from benchmarks.experiments.goals import points as front_points
@@ -15,8 +16,22 @@ def findings(results: Results) -> str:
     def points(arm: str, other: str) -> str:
         return results.difference(f"b/{arm}", f"b/{other}")
 
-    def heads(head: str, other: str, size: int) -> str:
-        return results.difference(f"a/elu_net/{head}/{size}", f"a/elu_net/{other}/{size}")
+    def heads(head: str, other: str, size: int, trunk: str = "elu_net") -> str:
+        return results.difference(f"a/{trunk}/{head}/{size}", f"a/{trunk}/{other}/{size}")
+
+    def trunks(head: str, size: int) -> str:
+        return ", ".join(f"{trunk} {heads(head, 'linear', size, trunk)}" for trunk in plan.TRUNKS)
+
+    def least_and_most(head: str) -> str:
+        arms = [(f"a/{trunk}/{head}/{size}", f"a/{trunk}/linear/{size}") for trunk in plan.TRUNKS for size in (16, 32)]
+        gains = [found[0] for found in (results.interval(*pair) for pair in arms) if found is not None]
+        return f"{min(gains):+.2f} to {max(gains):+.2f}" if len(gains) == len(arms) else MISSING
+
+    def best(among: Iterable[str]) -> str:
+        gains = {head: results.interval(f"a/unet/{head}/16", "a/unet/linear/16") for head in among}
+        found = {head: gain[0] for head, gain in gains.items() if gain is not None}
+        name = max(found, key=lambda head: found[head], default=MISSING)
+        return f"{name} ({heads(name, 'linear', 16, 'unet')})" if found else MISSING
 
     said = [
         f"""**Ternary against float.** After the same steps from the same float network ternary is at
@@ -32,17 +47,21 @@ def findings(results: Results) -> str:
         float at half: about what there is to give back at a factor of 2. The fusion head gives
         {points("ternary/half-fusion", "ternary/half")} to a ternary network.""",
         f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
-        low-resolution pixel: {heads("fusion", "linear", 16)}. At inputs of 32 there is little left to tell:
-        {heads("fusion", "linear", 32)}. The heads that do not see the image, J-Net's and shuffle, gain nothing over
-        linear upsampling that is trained at high resolution.""",
+        low-resolution pixel. Over linear upsampling that is trained at high resolution it gains:
+        {trunks("fusion", 16)}. At inputs of 32 there is less left to tell: {trunks("fusion", 32)}. Of the heads that do not see the image
+        J-Net's gains {least_and_most("j")}, and shuffle {least_and_most("shuffle")}, over all trunks and both sizes.
+        Tried, on U-Net at 16: every head that the library has; the best but fusion is
+        {best(head for head in plan.HEADS if head not in ("linear", "fusion"))}.""",
         f"""**J-Net's gain.** J-Net's abstract reports +5.5 %, and leaves open of what measure and over which
-        baseline. In its published way, at inputs of 16, linear upsampling trained at high resolution gains
+        baseline. In its published way linear upsampling trained at high resolution gains
         {heads("published-linear", "published-base", 16)} points over the same network trained at low resolution and
-        enlarged by nearest neighbour; it has no parameter. The J head gains
-        {heads("published-j", "published-base", 16)} after these {plan.STEPS_2D:,} steps at a constant rate, and its
-        seeds are far apart ({results.dice("a/elu_net/published-j/16")}), so longer runs may differ. With this table's
-        own loss and schedule the J head is at {heads("j", "linear", 16)} over linear: what is gained here comes with
-        linear upsampling and labels at high resolution, not with the head.""",
+        enlarged by nearest neighbour at inputs of 16, {heads("published-linear", "published-base", 32)} at 32; it has
+        no parameter. The J head gains {heads("published-j", "published-base", 16)} and
+        {heads("published-j", "published-base", 32)} after these {plan.STEPS_2D:,} steps at a constant rate; its seeds
+        are far apart ({results.dice("a/elu_net/published-j/16")} and {results.dice("a/elu_net/published-j/32")}), so
+        longer runs may differ. With this table's own loss and schedule the J head is at {heads("j", "linear", 16)} and
+        {heads("j", "linear", 32)} over linear: what is gained here comes with linear upsampling and labels at high
+        resolution, not with the head.""",
         _front(results),
     ]
     return "\n\n".join(textwrap.fill(" ".join(text.split()), 118, break_on_hyphens=False) for text in said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Optional
 
 import numpy as np
@@ -51,16 +52,16 @@ def goals(results: Results) -> str:
         full = results.interval(f"b/ternary/half-fusion{name}", "b/float/full")
         goal = f"ternary at half resolution with our head, after {steps:,} steps, within 2 points of float at full"
         rows.append([f"{goal} resolution after {plan.STEPS_FULL:,}", text(full), verdict(full, -2)])
-    for size in (16, 32):
-        j = results.interval(f"a/elu_net/j/{size}", f"a/elu_net/linear/{size}")
-        for head in ("fusion", "shuffle"):  # with and without the image; chosen on cases that this table has not
-            ours = results.interval(f"a/elu_net/{head}/{size}", f"a/elu_net/linear/{size}")
-            least = None if j is None else (2 * j[0] if j[1] > 0 else 1.0)  # it gains nothing where the interval has 0
-            rows.append([
-                f"{head} head, input {size}: twice the J head's gain over linear, or +1.0 where it has none "
-                f"(J: {text(j)})",
-                text(ours), MISSING if least is None else verdict(ours, least),
-            ])  # fmt: skip
+    # Our heads with and without the image, chosen on cases that this table has not; J-Net's own trunk comes first.
+    trunks = sorted(plan.TRUNKS, key=lambda trunk: trunk != "elu_net")
+    for size, head, trunk in itertools.product((16, 32), ("fusion", "shuffle"), trunks):
+        j, ours = (results.interval(f"a/{trunk}/{name}/{size}", f"a/{trunk}/linear/{size}") for name in ("j", head))
+        least = None if j is None else (2 * j[0] if j[1] > 0 else 1.0)  # it gains nothing where the interval has 0
+        rows.append([
+            f"{head} head, input {size}, {trunk}: twice the J head's gain over linear, or +1.0 where it has none "
+            f"(J: {text(j)})",
+            text(ours), MISSING if least is None else verdict(ours, least),
+        ])  # fmt: skip
     front = time_goal(results)
     rows.append(["at every time that float needs, ternary ahead, or equal in a third of the time (2 threads)", *front])
     rows.append(["weights at least 93 % smaller than in float32, at each width of the front", *size_goal(results)])
