@@ -48,9 +48,9 @@ def findings(results: Results) -> str:
         {points("ternary/half-fusion", "ternary/half")} to a ternary network.""",
         f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
         low-resolution pixel. Over linear upsampling that is trained at high resolution it gains:
-        {trunks("fusion", 16)}. At inputs of 32 there is less left to tell: {trunks("fusion", 32)}. Of the heads that do not see the image
-        J-Net's gains {least_and_most("j")}, and shuffle {least_and_most("shuffle")}, over all trunks and both sizes.
-        Tried, on U-Net at 16: every head that the library has; the best but fusion is
+        {trunks("fusion", 16)}. At inputs of 32 there is less left to tell: {trunks("fusion", 32)}. Of the heads that do
+        not see the image J-Net's gains {least_and_most("j")}, and shuffle {least_and_most("shuffle")}, over all trunks
+        and both sizes. Tried, on U-Net at 16: every head that the library has; the best but fusion is
         {best(head for head in plan.HEADS if head not in ("linear", "fusion"))}.""",
         f"""**J-Net's gain.** J-Net's abstract reports +5.5 %, and leaves open of what measure and over which
         baseline. In its published way linear upsampling trained at high resolution gains
