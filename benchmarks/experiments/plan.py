@@ -154,9 +154,8 @@ def part_a() -> list[Unit]:
     """J-Net's trunk at 16 first, then at 32, then the other trunks; all heads on the U-Net at 16, where they differ."""
     main = ("linear", "j", "fusion", "shuffle", "published-base", "published-linear", "published-j")
     few = ("nearest", "linear", "j", "fusion", "shuffle")
-    low = ("nearest", "nearest-low", "linear-low")
     groups = [("elu_net", 16, main), ("elu_net", 32, main), ("unet", 16, HEADS), ("unet", 32, few)]
-    groups += [("elu_net", 16, (*low, "j-linear")), ("elu_net", 32, low)]
+    groups += [("elu_net", 16, ("nearest", "nearest-low", "linear-low", "j-linear")), ("elu_net", 32, ("nearest",))]
     groups += [(trunk, size, few) for trunk in ("meshnet", "unext") for size in (16, 32)]
     return [unit for trunk, size, arms in groups for unit in _slices(trunk, size, iter(arms))]
 
