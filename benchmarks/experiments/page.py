@@ -180,6 +180,8 @@ def text(results: Results, picture: bool) -> str:
     """The page."""
     wanted = [unit.key for part in plan.PARTS for unit in plan.units(part)]
     done = len(results.rows.keys() & set(wanted))
+    some = f'So far {done} of {len(wanted)} networks are trained; what is not there says "{MISSING}".'
+    trained = f"All {done} networks are trained." if done == len(wanted) else some
     machines = sorted({row["machine"] for row in results.times.values()})
     front = f"\n\n![Dice against milliseconds]({PICTURE})" if picture else ""
     return f"""# Experiments
@@ -188,8 +190,7 @@ Float against ternary networks, and heads against each other, on real scans: Tas
 Decathlon (hippocampus MRI, 208 labelled cases; Antonelli et al., Nature Communications 2022, CC-BY-SA 4.0). This page
 is written by `python -m benchmarks.experiments.page` from `benchmarks/experiments/results.jsonl`, to which `python -m
 benchmarks.experiments.run` adds a row for each trained network, and from `times.jsonl` of `python -m
-benchmarks.experiments.measure`. So far {done} of {len(wanted)} networks are trained; what is not there says
-"{MISSING}".
+benchmarks.experiments.measure`. {trained}
 
 How to read it:
 
