@@ -37,15 +37,21 @@ def findings(results: Results) -> str:
         f"""**Ternary against float.** After the same steps from the same float network ternary is at
         {points("ternary/half", "float/half-long")} points, after three times as many at
         {points("ternary/half-longer", "float/half-longer")}: it learns more slowly, and float gains nothing more by
-        then: {points("float/half-longer", "float/half-long")}. Without a float network to start from and to learn from
-        it is at {points("ternary/half-scratch", "ternary/half")} against ternary with one. Ternary weights with
-        activations in float are at {points("ternary_weights/half", "float/half-long")}, binary weights and activations
-        at {points("binary/half", "float/half-long")}; TernaryNet's continuation changes ternary by
+        then: {points("float/half-longer", "float/half-long")}. A float network to start from and to learn from changes
+        little in runs this short: without one ternary is at {points("ternary/half-scratch", "ternary/half")} against
+        ternary with one. Ternary weights with activations in float are at
+        {points("ternary_weights/half", "float/half-long")}, binary weights and activations at
+        {points("binary/half", "float/half-long")}; TernaryNet's continuation changes ternary by
         {points("continuation/half", "ternary/half")}, and soft activations without it by
         {points("no-continuation/half", "ternary/half")}.""",
         f"""**Half the resolution.** Float at full resolution is {points("float/full", "float/half-long")} points above
         float at half: about what there is to give back at a factor of 2. The fusion head gives
-        {points("ternary/half-fusion", "ternary/half")} to a ternary network.""",
+        {points("ternary/half-fusion", "ternary/half")} to a ternary network,
+        {points("float/half-fusion", "float/half")} to a float one. Float at a quarter of the resolution is at
+        {points("float/quarter", "float/full")} against full; there it gives
+        {points("ternary/quarter-fusion", "ternary/quarter")} to ternary and
+        {points("float/quarter-fusion", "float/quarter")} to float; the J head gives float
+        {points("float/quarter-j", "float/quarter")}.""",
         f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
         low-resolution pixel. Over linear upsampling that is trained at high resolution it gains:
         {trunks("fusion", 16)}. At inputs of 32 there is less left to tell: {trunks("fusion", 32)}. Of the heads that do
