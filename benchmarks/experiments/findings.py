@@ -46,12 +46,9 @@ def findings(results: Results) -> str:
         {points("no-continuation/half", "ternary/half")}.""",
         f"""**Half the resolution.** Float at full resolution is {points("float/full", "float/half-long")} points above
         float at half: about what there is to give back at a factor of 2. The fusion head gives
-        {points("ternary/half-fusion", "ternary/half")} to a ternary network,
-        {points("float/half-fusion", "float/half")} to a float one. Float at a quarter of the resolution is at
-        {points("float/quarter", "float/full")} against full; there it gives
-        {points("ternary/quarter-fusion", "ternary/quarter")} to ternary and
-        {points("float/quarter-fusion", "float/quarter")} to float; the J head gives float
-        {points("float/quarter-j", "float/quarter")}.""",
+        {points("ternary/half-fusion", "ternary/half")} to a ternary network. Float at a quarter of the resolution is at
+        {points("float/quarter", "float/full")} against full, and the head gives it
+        {points("float/quarter-fusion", "float/quarter")}.""",
         f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
         low-resolution pixel. Over linear upsampling that is trained at high resolution it gains:
         {trunks("fusion", 16)}. At inputs of 32 there is less left to tell: {trunks("fusion", 32)}. Of the heads that do
