@@ -1,7 +1,8 @@
 /* A job: a row of phases, each a number of independent items that the job's own threads share.
  *
- * A phase begins when every item of the one before it is done, so it may read what that one wrote. Which thread does
- * which item is left to chance; since items write to places of their own, results do not depend on it.
+ * A phase begins when every item of the one before it is done, so it may read what that one wrote. Each thread begins
+ * with a share of neighbouring items, and helps others when it has done them; since items write to places of their own,
+ * results do not depend on who does which.
  */
 #ifndef LRS_JOB_H
 #define LRS_JOB_H

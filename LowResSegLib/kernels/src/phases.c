@@ -49,9 +49,9 @@ static void clear(void *context, int32_t phase, int64_t item, void *scratch) {
   const lrs_step *current = &this->steps[phase];
   const lrs_state *layer = &this->states[current->layer];
   (void)scratch;
-  /* A convolution writes whole vectors; all others write rows, and leave what is between them. */
-  const int whole = current->split || this->network->layers[current->layer].operation != LRS_TERNARY;
-  lrs_tensor_clear(current->split ? &layer->split : &layer->output, (int32_t)item, whole);
+  /* A convolution writes whole vectors; all others write the rows of the grid alone. */
+  const int rows = current->split || this->network->layers[current->layer].operation != LRS_TERNARY;
+  lrs_tensor_clear(current->split ? &layer->split : &layer->output, (int32_t)item, rows);
 }
 
 /* The rows of an item: some of a slice. */
@@ -72,16 +72,20 @@ static void do_first(void *context, int32_t phase, int64_t item, void *scratch) 
                  y_end, scratch);
 }
 
+/* An item of what is done slice by slice is a slice of the smaller grid, of some of the input's channels. */
 static void do_split(void *context, int32_t phase, int64_t item, void *scratch) {
   const lrs_run *this = (const lrs_run *)context;
   const int32_t layer = this->steps[phase].layer;
   const lrs_layer *description = &this->network->layers[layer];
   const lrs_state *own = &this->states[layer];
-  const int32_t slices = own->raster->size[0], channel = (int32_t)(item / slices);
-  const lrs_tensor input = channel_of(this, description->inputs[0], channel);
+  const int64_t groups = own->slice_groups, group = item % groups;
+  const int32_t end = (int32_t)(description->incoming * (group + 1) / groups);
   (void)scratch;
-  lrs_split_slice(&input, &own->split, description->factor, channel * lrs_phase_count(description),
-                  (int32_t)(item % slices));
+  for (int32_t channel = (int32_t)(description->incoming * group / groups); channel < end; channel++) {
+    const lrs_tensor input = channel_of(this, description->inputs[0], channel);
+    lrs_split_slice(&input, &own->split, description->factor, channel * lrs_phase_count(description),
+                    (int32_t)(item / groups));
+  }
 }
 
 /* The smallest shares of a convolution's outputs that can be worked on apart. */
@@ -100,7 +104,7 @@ static void do_convolution(void *context, int32_t phase, int64_t item, void *scr
                           (int32_t)(end_channel < channels ? end_channel : channels), scratch);
 }
 
-/* Slices of a channel that pooling or upsampling works on one by one: the smaller ones. */
+/* Slices that pooling or upsampling works on one by one: the smaller ones. */
 static int32_t resized_slices(const lrs_layer *layer, const lrs_raster *output) {
   return output->size[0] / (layer->operation == LRS_UPSAMPLE ? layer->factor[0] : 1);
 }
@@ -109,15 +113,17 @@ static void do_resize(void *context, int32_t phase, int64_t item, void *scratch)
   const lrs_run *this = (const lrs_run *)context;
   const int32_t layer = this->steps[phase].layer;
   const lrs_layer *description = &this->network->layers[layer];
-  const lrs_tensor *output = &this->states[layer].output;
-  const int32_t slices = resized_slices(description, output->raster);
-  const int32_t channel = (int32_t)(item / slices), z = (int32_t)(item % slices);
-  const lrs_tensor input = channel_of(this, description->inputs[0], channel);
+  const lrs_state *own = &this->states[layer];
+  const int64_t groups = own->slice_groups, group = item % groups;
+  const int32_t end = (int32_t)(description->channels * (group + 1) / groups), z = (int32_t)(item / groups);
   (void)scratch;
-  if (description->operation == LRS_MAX_POOL) {
-    lrs_pool_slice(&input, output, description->factor, channel, z);
-  } else {
-    lrs_upsample_slice(&input, output, description->factor, channel, z);
+  for (int32_t channel = (int32_t)(description->channels * group / groups); channel < end; channel++) {
+    const lrs_tensor input = channel_of(this, description->inputs[0], channel);
+    if (description->operation == LRS_MAX_POOL) {
+      lrs_pool_slice(&input, &own->output, description->factor, channel, z);
+    } else {
+      lrs_upsample_slice(&input, &own->output, description->factor, channel, z);
+    }
   }
 }
 
@@ -151,6 +157,13 @@ static int64_t cut(const lrs_run *this, lrs_state *own, const lrs_layer *layer, 
   if (groups > shares_of(layer->channels)) groups = shares_of(layer->channels);
   own->groups = (int32_t)(groups < 1 ? 1 : groups);
   return (vectors + own->vectors_of_item - 1) / own->vectors_of_item * own->groups;
+}
+
+/* Cuts slices of some channels into enough items for all threads; returns how many there are. */
+static int64_t cut_slices(lrs_state *own, int64_t slices, int32_t channels, int32_t threads) {
+  const int64_t groups = (4 * (int64_t)threads + slices - 1) / slices;
+  own->slice_groups = threads == 1 ? 1 : groups < channels ? groups : channels;
+  return slices * own->slice_groups;
 }
 
 /* Cuts slices into items of some rows; returns how many items there are. */
@@ -190,7 +203,7 @@ int32_t lrs_prepare_layer(lrs_run *this, int32_t position, int32_t threads, size
     return LRS_DONE;
   }
   if (layer->operation != LRS_TERNARY) {
-    const int64_t items = (int64_t)layer->channels * resized_slices(layer, own->raster);
+    const int64_t items = cut_slices(own, resized_slices(layer, own->raster), layer->channels, threads);
     add_phase(this, position, 0, do_resize, items, voxels * layer->channels);
     return LRS_DONE;
   }
@@ -207,7 +220,8 @@ int32_t lrs_prepare_layer(lrs_run *this, int32_t position, int32_t threads, size
   if (phases > 1) {
     own->split = lrs_tensor_in(this->memory + own->split_offset, own->raster, layer->incoming * phases);
     add_phase(this, position, 1, clear, own->split.channels, voxels * own->split.channels * 0.1);
-    add_phase(this, position, 1, do_split, layer->incoming * slices, voxels * own->split.channels);
+    const int64_t items = cut_slices(own, slices, layer->incoming, threads);
+    add_phase(this, position, 1, do_split, items, voxels * own->split.channels);
     for (int32_t channel = 0; channel < own->split.channels; channel++) {
       convolution->u[channel] = own->split.u + channel * own->raster->stride;
       convolution->x[channel] = own->split.x + channel * own->raster->stride;

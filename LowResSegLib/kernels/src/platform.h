@@ -180,6 +180,10 @@ static inline int64_t lrs_atomic_get(volatile int64_t *number) { return lrs_atom
 static inline void lrs_atomic_set(volatile int64_t *number, int64_t value) {
   InterlockedExchange64((volatile LONG64 *)number, value);
 }
+static inline int64_t lrs_atomic_meet(volatile int64_t *number, int64_t value) { return lrs_atomic_add(number, value); }
+static inline int64_t lrs_atomic_see(volatile int64_t *number) { return lrs_atomic_get(number); }
+static inline void lrs_atomic_publish(volatile int64_t *number, int64_t value) { lrs_atomic_set(number, value); }
+static inline void lrs_pause(void) { YieldProcessor(); }
 
 #else
 
@@ -190,6 +194,23 @@ static inline int64_t lrs_atomic_add(volatile int64_t *number, int64_t value) {
 static inline int64_t lrs_atomic_get(volatile int64_t *number) { return __atomic_load_n(number, __ATOMIC_RELAXED); }
 static inline void lrs_atomic_set(volatile int64_t *number, int64_t value) {
   __atomic_store_n(number, value, __ATOMIC_RELAXED);
+}
+/* As `add`; who meets here later sees what was written before. */
+static inline int64_t lrs_atomic_meet(volatile int64_t *number, int64_t value) {
+  return __atomic_fetch_add(number, value, __ATOMIC_ACQ_REL);
+}
+/* Who sees a number that was published sees what was written before it. */
+static inline int64_t lrs_atomic_see(volatile int64_t *number) { return __atomic_load_n(number, __ATOMIC_ACQUIRE); }
+static inline void lrs_atomic_publish(volatile int64_t *number, int64_t value) {
+  __atomic_store_n(number, value, __ATOMIC_RELEASE);
+}
+/* Tells the core that it only looks at a number again and again. */
+static inline void lrs_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
 }
 
 #endif

@@ -88,14 +88,17 @@ lrs_tensor lrs_tensor_in(uint8_t *memory, const lrs_raster *raster, int32_t chan
   return tensor;
 }
 
-void lrs_tensor_clear(const lrs_tensor *tensor, int32_t channel, int whole) {
+void lrs_tensor_clear(const lrs_tensor *tensor, int32_t channel, int rows) {
   const lrs_raster *raster = tensor->raster;
+  const int64_t slice = raster->rows * raster->pitch, grid = raster->size[1] * raster->pitch;
   uint8_t *planes[2] = {tensor->u, tensor->x};
   for (int i = 0; i < 2; i++) {
     const int zeros = i ? 0xff : 0; /* t = 0 is u = 0, x = 1 */
     uint8_t *plane = planes[i] + channel * raster->stride;
     if (channel == 0) memset(plane - raster->guard, zeros, (size_t)raster->guard);
-    const int64_t from = whole ? 0 : raster->used;
-    memset(plane + from, zeros, (size_t)(raster->stride - from));
+    for (int32_t z = 0; rows && slice > grid && z < raster->size[0]; z++) {
+      memset(plane + z * slice + grid, zeros, (size_t)(slice - grid));
+    }
+    memset(plane + raster->used, zeros, (size_t)(raster->stride - raster->used));
   }
 }

@@ -19,8 +19,9 @@ void lrs_raster_free(lrs_raster *raster);
 uint64_t lrs_tensor_bytes(const lrs_raster *raster, int32_t channels);
 lrs_tensor lrs_tensor_in(uint8_t *memory, const lrs_raster *raster, int32_t channels);
 
-/* Sets what lies after the slices of a channel, and for the first one before them, to trits 0; and all if `whole`. */
-void lrs_tensor_clear(const lrs_tensor *tensor, int32_t channel, int whole);
+/* Sets what lies after the slices of a channel, and for the first one before them, to trits 0; with `rows` each slice's
+ * padding rows too. */
+void lrs_tensor_clear(const lrs_tensor *tensor, int32_t channel, int rows);
 
 /* Byte of a plane where a row begins. */
 static inline int64_t lrs_row(const lrs_raster *raster, int32_t z, int32_t y) {

@@ -32,7 +32,7 @@ static uint64_t twice(uint64_t word) {
   return word | word << 1;
 }
 
-static void store(uint8_t *at, uint64_t bits, int32_t bytes) {
+static LRS_INLINED void store(uint8_t *at, uint64_t bits, int32_t bytes) {
   if (bytes == 8) {
     memcpy(at, &bits, 8);
     return;
@@ -45,20 +45,37 @@ static void store(uint8_t *at, uint64_t bits, int32_t bytes) {
   for (int32_t i = 0; i < bytes % 4; i++) at[i] = (uint8_t)(bits >> 8 * i);
 }
 
-/* Writes voxels x to x + count - 1 of a row, at most 64 and x a multiple of 8; those beyond the grid become zeros. */
-static void write_voxels(const lrs_tensor *tensor, int64_t row, int32_t x, int32_t count, uint64_t u, uint64_t zero) {
-  const int32_t left = tensor->raster->size[2] - x;
-  if (left <= 0) return;
+/* Makes trits 0 of those of a word that stand for voxels from x on, but for the first `count`, and for those of the
+ * grid. Returns the bytes of what is left; x is a multiple of 8, and in the grid. */
+static LRS_INLINED int32_t trim(const lrs_raster *raster, int32_t x, int32_t count, uint64_t *u, uint64_t *zero) {
+  const int32_t left = raster->size[2] - x;
   if (count > left) count = left;
   const uint64_t valid = ~(uint64_t)0 >> (64 - count);
-  store(tensor->u + row + x / 8, u & valid, (count + 7) / 8);
-  store(tensor->x + row + x / 8, zero | ~valid, (count + 7) / 8);
+  *u &= valid;
+  *zero |= ~valid;
+  return (count + 7) / 8;
+}
+
+static LRS_INLINED void write_trits(const lrs_tensor *tensor, int64_t place, int32_t bytes, uint64_t u, uint64_t zero) {
+  store(tensor->u + place, u, bytes);
+  store(tensor->x + place, zero, bytes);
+}
+
+/* Writes voxels x to x + count - 1 of a row, at most 64 and x a multiple of 8; those beyond the grid become zeros. What
+ * lies behind them, up to byte `end` of the planes, may be written too: a whole word takes one store. */
+static LRS_INLINED void write_voxels(const lrs_tensor *tensor, int64_t row, int64_t end, int32_t x, int32_t count,
+                                     uint64_t u, uint64_t zero) {
+  if (x >= tensor->raster->size[2]) return;
+  const int64_t place = row + x / 8;
+  const int32_t bytes = trim(tensor->raster, x, count, &u, &zero);
+  write_trits(tensor, place, end - place >= 8 ? 8 : bytes, u, zero);
 }
 
 void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                     int32_t z) {
   const lrs_raster *from = input->raster, *to = output->raster;
   const int32_t step = 64 / factor[2]; /* voxels of the output from a word of the input */
+  const int64_t slice = channel * to->stride + lrs_row(to, z, 0), end = slice + to->size[1] * to->pitch;
   for (int32_t y = 0; y < to->size[1]; y++) {
     for (int32_t column = 0; column < to->size[2]; column += step) {
       uint64_t positive = 0, not_negative = 0;
@@ -74,7 +91,7 @@ void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int
         positive = together(positive | positive >> 1);
         not_negative = together(not_negative | not_negative >> 1);
       }
-      write_voxels(output, channel * to->stride + lrs_row(to, z, y), column, step, positive, not_negative & ~positive);
+      write_voxels(output, slice + y * to->pitch, end, column, step, positive, not_negative & ~positive);
     }
   }
 }
@@ -82,19 +99,24 @@ void lrs_pool_slice(const lrs_tensor *input, const lrs_tensor *output, const int
 void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const int32_t factor[3], int32_t channel,
                         int32_t z) {
   const lrs_raster *from = input->raster, *to = output->raster;
+  const int64_t slice = to->rows * to->pitch, first = channel * to->stride + lrs_row(to, z * factor[0], 0);
+  const int64_t grid = to->size[1] * to->pitch;
+  const int twofold = factor[2] == 2;
   for (int32_t y = 0; y < from->size[1]; y++) {
     const int64_t source = lrs_row(from, z, y);
-    const int64_t row = channel * to->stride + lrs_row(to, z * factor[0], y * factor[1]);
     for (int32_t column = 0; column < to->size[2]; column += 64) {
-      const int64_t place = source + column / factor[2] / 8;
-      uint64_t positive = load(input->u + place), zero = load(input->x + place);
-      if (factor[2] == 2) {
-        positive = twice(positive);
-        zero = twice(zero);
+      const int64_t place = source + column / 8 / (twofold ? 2 : 1);
+      uint64_t u = load(input->u + place), x = load(input->x + place);
+      if (twofold) {
+        u = twice(u);
+        x = twice(x);
       }
-      for (int32_t dz = 0; dz < factor[0]; dz++) {
-        for (int32_t dy = 0; dy < factor[1]; dy++) {
-          write_voxels(output, row + (dz * to->rows + dy) * to->pitch, column, 64, positive, zero);
+      const int32_t bytes = trim(to, column, 64, &u, &x);
+      const int64_t end = to->size[2] > 64 ? 0 : grid; /* of longer rows the next one has begun already */
+      for (int32_t dy = 0; dy < factor[1]; dy++) {
+        const int64_t row = (y * factor[1] + dy) * to->pitch + column / 8;
+        for (int32_t dz = 0; dz < factor[0]; dz++) {
+          write_trits(output, first + dz * slice + row, end - row >= 8 ? 8 : bytes, u, x);
         }
       }
     }
@@ -108,9 +130,9 @@ void lrs_split_slice(const lrs_tensor *input, const lrs_tensor *output, const in
   const int32_t phases = factor[0] * factor[1] * factor[2];
   for (int32_t phase = 0; phase < phases; phase++) {
     const int32_t pz = phase / (factor[1] * factor[2]), py = phase / factor[2] % factor[1], px = phase % factor[2];
+    const int64_t slice = (channel + phase) * to->stride + lrs_row(to, z, 0), end = slice + to->size[1] * to->pitch;
     for (int32_t y = 0; y < to->size[1]; y++) {
       const int64_t source = lrs_row(from, z * factor[0] + pz, y * factor[1] + py);
-      const int64_t row = (channel + phase) * to->stride + lrs_row(to, z, y);
       for (int32_t column = 0; column < to->size[2]; column += step) {
         const int64_t place = source + column * factor[2] / 8;
         uint64_t positive = load(input->u + place), zero = load(input->x + place);
@@ -118,7 +140,7 @@ void lrs_split_slice(const lrs_tensor *input, const lrs_tensor *output, const in
           positive = together(positive >> px);
           zero = together(zero >> px);
         }
-        write_voxels(output, row, column, step, positive, zero);
+        write_voxels(output, slice + y * to->pitch, end, column, step, positive, zero);
       }
     }
   }
@@ -242,13 +264,16 @@ void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_
       for (int32_t channel = 0; channel < layer->channels; channel += LRS_TOGETHER) {
         const int32_t rest = layer->channels - channel, count = rest < LRS_TOGETHER ? rest : LRS_TOGETHER;
         const int64_t row = channel * to->stride + lrs_row(to, z, y);
+        /* Of a row that is worked on in parts, what lies behind is there already. */
+        const int64_t end = row + (to->size[2] > SEGMENT ? 1 : y_end - y) * to->pitch;
         const int16_t *own = weights + (size_t)channel * (size_t)pairing.pairs * 2;
         for (int32_t i = 0; i < left; i += LRS_BLOCK) {
           uint32_t above[LRS_TOGETHER], not_below[LRS_TOGETHER];
           kernels->first(lines + 2 * i, places, own, pairing.pairs, count, layer->lower + channel,
                          layer->upper + channel, not_below, above);
           for (int32_t k = 0; k < count; k++) {
-            write_voxels(output, row + k * to->stride, x + i, LRS_BLOCK, above[k], not_below[k] & ~above[k]);
+            const int64_t plane = k * to->stride;
+            write_voxels(output, row + plane, end + plane, x + i, LRS_BLOCK, above[k], not_below[k] & ~above[k]);
           }
         }
       }

@@ -20,6 +20,7 @@ typedef struct lrs_state {
   int16_t *first_weights;
   int32_t vectors_of_item, groups; /* of a convolution: vectors of voxels, and shares of the outputs */
   int32_t rows_of_item;            /* of the first layer and of the logits: rows of a slice */
+  int64_t slice_groups;            /* of what is done slice by slice: shares of the channels */
 } lrs_state;
 
 typedef struct lrs_step {
