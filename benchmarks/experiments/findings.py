@@ -46,9 +46,13 @@ def findings(results: Results) -> str:
         {points("no-continuation/half", "ternary/half")}.""",
         f"""**Half the resolution.** Float at full resolution is {points("float/full", "float/half-long")} points above
         float at half: about what there is to give back at a factor of 2. The fusion head gives
-        {points("ternary/half-fusion", "ternary/half")} to a ternary network. Float at a quarter of the resolution is at
-        {points("float/quarter", "float/full")} against full, and the head gives it
-        {points("float/quarter-fusion", "float/quarter")}.""",
+        {points("ternary/half-fusion", "ternary/half")} to a ternary network and
+        {points("float/half-fusion", "float/half")} to float, the J head {points("float/half-j", "float/half")}. At a
+        quarter of the resolution float is at {points("float/quarter", "float/full")} against full, and ternary at
+        {points("ternary/quarter", "float/quarter")} against that; the fusion head gives
+        {points("ternary/quarter-fusion", "ternary/quarter")} to ternary and
+        {points("float/quarter-fusion", "float/quarter")} to float, the J head
+        {points("float/quarter-j", "float/quarter")}.""",
         f"""**Heads.** At inputs of 16, a factor of 4, the image tells the fusion head where a boundary runs inside a
         low-resolution pixel. Over linear upsampling that is trained at high resolution it gains:
         {trunks("fusion", 16)}. At inputs of 32 there is less left to tell: {trunks("fusion", 32)}. Of the heads that do

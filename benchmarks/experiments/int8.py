@@ -22,7 +22,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import Tensor, nn
 
 from benchmarks.experiments import plan, table
-from benchmarks.experiments.goals import LONGER, front_arms, int8_of
+from benchmarks.experiments.goals import front_arms, int8_of
 from benchmarks.experiments.run import evaluate
 from LowResSegLib.networks.trunk import Features
 from LowResSegLib.training.case_checkpoint import load_segmenter
@@ -111,7 +111,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/experiments"))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    arms = [arm for kind, _, arm in [*front_arms(), *LONGER] if kind == "float"]
+    arms = [arm for kind, _, arm in [*front_arms(), *front_arms(longer=True)] if kind == "float"]
     for arm, seed in [(arm, seed) for arm in arms for seed in plan.SEEDS]:
         key, there = f"{int8_of(arm)}/{seed}", table.rows()
         if key in there or f"{arm}/{seed}" not in there:

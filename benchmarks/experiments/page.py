@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.experiments import plan, table
 from benchmarks.experiments.findings import findings
-from benchmarks.experiments.goals import LONGER, RUNTIMES, arm_in, front_arms, goals, weight_bytes
+from benchmarks.experiments.goals import RUNTIMES, arm_in, front_arms, goals, weight_bytes
 from benchmarks.experiments.results import MISSING, Results, markdown
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "experiments.md"
@@ -110,7 +110,7 @@ def part_c(results: Results) -> str:
 def part_d(results: Results) -> str:
     """Dice against time."""
     rows = []
-    for kind, width, arm in [*front_arms(), *LONGER]:
+    for kind, width, arm in [*front_arms(), *front_arms(longer=True)]:
         longer = ", longer" if arm.endswith("longer") else ""
         for name, timed in _timed(kind, width):
             times = [results.milliseconds(timed[0], n, timed[1]) for n in ("1", "2")]
@@ -143,26 +143,23 @@ def draw(results: Results, path: Path) -> bool:
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
-    series: dict[str, list[tuple[float, float, int]]] = {}
-    longer: dict[str, tuple[float, float]] = {}
-    for kind, width, arm in [*front_arms(), *LONGER]:
+    series: dict[tuple[str, bool], list[tuple[float, float, int]]] = {}
+    for kind, width, arm in [*front_arms(), *front_arms(longer=True)]:
         for name, timed in _timed(kind, width):
             row, seeds = results.times.get(timed), results.by_seed(arm_in(arm, timed[1]))
             if row is None or not len(seeds):
                 continue
             label = "ternary, native engine" if kind == "ternary" else f"float, {name}"
-            point = row["milliseconds"]["2"], 100 * float(seeds.mean())
-            if arm.endswith("longer"):
-                longer[label] = point
-            else:
-                series.setdefault(label, []).append((*point, width))
-    for label, found in series.items():
-        found.sort(key=lambda point: point[2])
+            point = row["milliseconds"]["2"], 100 * float(seeds.mean()), width
+            series.setdefault((label, arm.endswith("longer")), []).append(point)
+    colours: dict[str, str] = {}
+    for (label, longer), found in series.items():
+        style = "o-" if "ternary" in label else "s--"
         (line,) = axes.plot(
-            [p[0] for p in found], [p[1] for p in found], "o-" if "ternary" in label else "s--", label=label
-        )
-        if label in longer:
-            axes.plot(*longer[label], "o" if "ternary" in label else "s", color=line.get_color(), fillstyle="none")
+            [p[0] for p in found], [p[1] for p in found], style, fillstyle="none" if longer else "full",
+            color=colours.get(label), linewidth=0.7 if longer else 1.5, label=None if longer else label,
+        )  # fmt: skip
+        colours[label] = line.get_color()
         for x, y, width in found:
             axes.annotate(str(width), (x, y), textcoords="offset points", xytext=(3, 4), fontsize=7)
     if not series:
@@ -239,8 +236,8 @@ Weights up to a threshold become zero; the engine skips them.
 ## (d) Dice against milliseconds
 
 Milliseconds of the network alone, on a grid of 24 x 32 x 24. The widths are the channels of the first level, twice and
-four times as many on the next two. `python -m benchmarks.experiments.int8` gives the Dice of int8. `longer` (hollow in
-the picture) is the network of 16 channels after three times as many steps, from part (b).
+four times as many on the next two. `python -m benchmarks.experiments.int8` gives the Dice of int8. Those that say
+`longer` (hollow in the picture) went on from float for three times as many steps.
 
 {part_d(results)}{front}
 

@@ -35,12 +35,13 @@ TRUNKS = {
     "unext": {"name": "unext"},
 }
 FRONT = (4, 8, 16, 32)  # widths of part (d), float and ternary
+LONGER = (4, 8, 16)  # those that go on for three times as many steps; 32 would take an hour for each ternary network
 THRESHOLDS = (0.3, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
 
 
-def front_arm(kind: str, width: int) -> str:
+def front_arm(kind: str, width: int, longer: bool = False) -> str:
     """The arm of a point of the front, `float` or `ternary`; part (b) has those of 16 channels."""
-    return f"b/{kind}/half" if width == 16 else f"d/{kind}/{width}"
+    return (f"b/{kind}/half" if width == 16 else f"d/{kind}/{width}") + ("-longer" if longer else "")
 
 
 def protocol_of(key: str) -> int:
@@ -205,13 +206,19 @@ def part_c() -> list[Unit]:
 
 
 def part_d() -> list[Unit]:
-    """Four widths of float and of ternary; those that part (b) has are not trained again."""
+    """Four widths of float and of ternary, some of them longer; those that part (b) has are not trained again."""
     units = []
     for width in FRONT:
         if width != 16:
             arm, config = f"d/float/{width}", _solid("ternary", width)
             units += [Unit("d", arm, seed, _solid("float", width)) for seed in SEEDS]
             units += [Unit("d", f"d/ternary/{width}", seed, config, arm, arm) for seed in SEEDS]
+    for width in LONGER:
+        if width != 16:
+            start, names = f"d/float/{width}", [front_arm(kind, width, True) for kind in ("float", "ternary")]
+            wide, small = (_solid(kind, width, steps=3 * STEPS_3D) for kind in ("float", "ternary"))
+            units += [Unit("d", names[0], seed, wide, start=start) for seed in SEEDS]
+            units += [Unit("d", names[1], seed, small, start, start) for seed in SEEDS]
     return units
 
 
