@@ -244,12 +244,17 @@ void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_
     const int32_t width = (left + LRS_BLOCK - 1) / LRS_BLOCK * LRS_BLOCK, wider = width + of_row - 1;
     for (y = first_y; y < y_end; y++) {
       const int16_t *row_of[25]; /* of taps */
-      for (int32_t i = 0; i < pairing.rows; i++) {
-        const int32_t dz = i / kernel[1] - kernel[0] / 2, dy = i % kernel[1] - kernel[1] / 2;
-        int16_t *own = rows[i - i % kernel[1] + (y + dy + kernel[1]) % kernel[1]];
-        /* All others were there for the y before. */
-        if (y == first_y || dy == kernel[1] / 2) copy_row(grid, to->size, z + dz, y + dy, x - of_row / 2, wider, own);
-        row_of[i] = own;
+      const int32_t turn = (y + kernel[1] - kernel[1] / 2) % kernel[1];
+      for (int32_t i = 0, dz = -(kernel[0] / 2); dz <= kernel[0] / 2; dz++) {
+        int16_t(*slice)[SEGMENT + 2 * BESIDE] = rows + i;
+        for (int32_t dy = -(kernel[1] / 2), place = turn; dy <= kernel[1] / 2; dy++, i++, place++) {
+          if (place == kernel[1]) place = 0;
+          /* All others were there for the y before. */
+          if (y == first_y || dy == kernel[1] / 2) {
+            copy_row(grid, to->size, z + dz, y + dy, x - of_row / 2, wider, slice[place]);
+          }
+          row_of[i] = slice[place];
+        }
       }
       for (int32_t line = 0; line < pairing.lines; line++) {
         const int32_t dx = 2 * (line - pairing.rows / 2);
