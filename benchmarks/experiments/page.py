@@ -199,7 +199,7 @@ How to read it:
 - Differences are paired by case, seeds averaged; in brackets the 95 % interval of 10,000 bootstrap draws of cases.
 - Inputs are brought down by the filter that is deployed, an antialiased average, but for J-Net's published way.
 - {plan.STEPS_2D:,} steps of 16 slices in (a), {plan.STEPS_3D:,} of 2 volumes in the others. These are short runs:
-  longer ones raise all numbers, ternary ones more (`half-longer`: three times as many).
+  longer ones raise those of ternary and of narrow networks (`longer`: three times as many).
 
 ## Goals
 
@@ -237,7 +237,8 @@ Weights up to a threshold become zero; the engine skips them.
 
 Milliseconds of the network alone, on a grid of 24 x 32 x 24. The widths are the channels of the first level, twice and
 four times as many on the next two. `python -m benchmarks.experiments.int8` gives the Dice of int8. Those that say
-`longer` (hollow in the picture) went on from float for three times as many steps.
+`longer` (hollow in the picture) went on from float for three times as many steps, float ones too; of the others only
+ternary ones went on from float, for {plan.STEPS_3D:,} steps.
 
 {part_d(results)}{front}
 

@@ -215,10 +215,10 @@ def part_d() -> list[Unit]:
             units += [Unit("d", f"d/ternary/{width}", seed, config, arm, arm) for seed in SEEDS]
     for width in LONGER:
         if width != 16:
-            start, names = f"d/float/{width}", [front_arm(kind, width, True) for kind in ("float", "ternary")]
-            wide, small = (_solid(kind, width, steps=3 * STEPS_3D) for kind in ("float", "ternary"))
-            units += [Unit("d", names[0], seed, wide, start=start) for seed in SEEDS]
-            units += [Unit("d", names[1], seed, small, start, start) for seed in SEEDS]
+            start, in_float, ternary = f"d/float/{width}", _solid("float", width), _solid("ternary", width)
+            in_float["steps"] = ternary["steps"] = 3 * STEPS_3D
+            units += [Unit("d", front_arm("float", width, True), seed, in_float, start=start) for seed in SEEDS]
+            units += [Unit("d", front_arm("ternary", width, True), seed, ternary, start, start) for seed in SEEDS]
     return units
 
 

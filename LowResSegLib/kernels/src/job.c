@@ -4,12 +4,12 @@
 
 #include "platform.h"
 
-enum { LOOKS = 1000 };   /* at the phase, of a thread that has nothing to do, before it sleeps: some ten microseconds */
+enum { WAKEFUL = 20 };   /* microseconds that a thread without work looks for the next phase before it sleeps */
 enum { ITEM_BITS = 40 }; /* of a lane's number; the phase is above them */
 
 /* The share of each phase that one thread begins with, in a cache line of its own. */
 typedef struct lane {
-  volatile int64_t next; /* the current phase, and how many items of its share are taken; more than it has, in the end */
+  volatile int64_t next; /* the current phase, and how many items of its share are taken, in the end perhaps more */
   char apart[LRS_ALIGNMENT - sizeof(int64_t)];
 } lane;
 
@@ -29,14 +29,15 @@ struct lrs_job {
   size_t scratch_bytes; /* of one lane */
 
   /* Read and written without the lock. */
-  volatile int64_t left; /* items of the current phase that are not done */
-  volatile int64_t cancelled;
+  volatile int64_t left;  /* items of the current phase that are not done */
   volatile int64_t begun; /* threads that have taken a number */
 
-  /* Written with the lock alone; `phase` is read without it too. */
+  /* Written only with the lock, so that no thread that is about to sleep misses it; `cancelled` and `phase` are read
+   * without it too. */
   lrs_lock lock;
   lrs_condition opened;   /* another phase */
   lrs_condition ended;    /* the last thread: apart from `opened`, so that no phase wakes who waits for the job */
+  volatile int64_t cancelled;
   volatile int64_t phase; /* the number of phases at the end */
   int32_t working;        /* threads that have not ended */
   double finished_cost;   /* of the phases before */
@@ -59,17 +60,25 @@ static void open_phase(lrs_job *job, int64_t phase) {
   lrs_atomic_publish(&job->phase, phase);
 }
 
+/* The item that a lane's number stands for; -1 where its share of the phase is taken. */
+static int64_t item_of(const lrs_job *job, int64_t owner, int64_t next) {
+  const int64_t phase = next >> ITEM_BITS, lanes = job->lane_count;
+  if (phase >= job->count) return -1;
+  const int64_t all = job->phases[phase].items;
+  const int64_t item = all * owner / lanes + (next & (((int64_t)1 << ITEM_BITS) - 1));
+  return item < all * (owner + 1) / lanes ? item : -1;
+}
+
 /* Takes an item of the current phase: of the lane's own ones first, which lie where its thread worked in the phase
- * before, so that what they read is in that core's cache; then of others'. Returns the phase, or -1 where there is none. */
+ * before, so that what they read is in that core's cache; then of others'. Returns the phase, -1 where none is left. */
 static int32_t take(lrs_job *job, int64_t number, int64_t *item) {
-  const int64_t items = ((int64_t)1 << ITEM_BITS) - 1, lanes = job->lane_count;
-  for (int64_t i = 0; i < lanes; i++) {
-    const int64_t owner = (number + i) % lanes, next = lrs_atomic_meet(&job->lanes[owner].next, 1);
-    const int64_t phase = next >> ITEM_BITS;
-    if (phase >= job->count) return -1;
-    const int64_t all = job->phases[phase].items;
-    *item = all * owner / lanes + (next & items);
-    if (*item < all * (owner + 1) / lanes) return (int32_t)phase;
+  for (int64_t i = 0; i < job->lane_count; i++) {
+    const int64_t owner = (number + i) % job->lane_count;
+    volatile int64_t *next = &job->lanes[owner].next;
+    if (item_of(job, owner, lrs_atomic_see(next)) < 0) continue; /* only looked at: many threads may */
+    const int64_t taken = lrs_atomic_meet(next, 1);
+    *item = item_of(job, owner, taken);
+    if (*item >= 0) return (int32_t)(taken >> ITEM_BITS);
   }
   return -1;
 }
@@ -93,10 +102,13 @@ static int do_item(lrs_job *job, int64_t number) {
 /* Waits for another phase. The phases of small grids take some microseconds, less than it takes to sleep and to be
  * woken: so a thread looks for a while before it sleeps. */
 static void await_phase(lrs_job *job, int64_t phase) {
-  for (int32_t look = 0; look < LOOKS; look++) {
-    if (lrs_atomic_see(&job->phase) != phase) return;
-    lrs_pause();
-  }
+  const uint64_t end = lrs_microseconds() + WAKEFUL;
+  do {
+    for (int look = 0; look < 16; look++) { /* between two looks at the clock */
+      if (lrs_atomic_see(&job->phase) != phase) return;
+      lrs_pause();
+    }
+  } while (lrs_microseconds() < end);
   lrs_lock_take(&job->lock);
   while (lrs_atomic_get(&job->phase) == phase && !lrs_atomic_get(&job->cancelled)) {
     lrs_condition_wait(&job->opened, &job->lock);
@@ -110,7 +122,8 @@ static LRS_THREAD_FUNCTION work(void *argument) {
   const int64_t number = lrs_atomic_add(&job->begun, 1);
   if (job->lane_count > 1) lrs_thread_spread(job->core, number);
   for (;;) {
-    const int64_t phase = lrs_atomic_see(&job->phase); /* before items are looked for: so none of a later one is missed */
+    /* Before items are looked for, so that none of a later phase is missed. */
+    const int64_t phase = lrs_atomic_see(&job->phase);
     if (phase == job->count || lrs_atomic_get(&job->cancelled)) break;
     while (do_item(job, number)) continue;
     await_phase(job, phase);

@@ -7,6 +7,7 @@
 
 static const int64_t WORK_OF_ITEM = 10000000; /* weights times vectors, zeros counted: ten milliseconds or so */
 static const int64_t NUMBERS_OF_ITEM = 20000000; /* weights times voxels, where values are no bits */
+static const int64_t WORDS_OF_ITEM = 200000;     /* of the output, where whole words are written: a few milliseconds */
 
 /* The planes of a layer's output, where a concatenation's are those of its inputs. Returns how many. */
 static int32_t find_planes(const lrs_run *this, int32_t layer, const uint8_t **u, const uint8_t **x) {
@@ -159,10 +160,12 @@ static int64_t cut(const lrs_run *this, lrs_state *own, const lrs_layer *layer, 
   return (vectors + own->vectors_of_item - 1) / own->vectors_of_item * own->groups;
 }
 
-/* Cuts slices of some channels into enough items for all threads; returns how many there are. */
+/* Cuts slices into items of some channels each: enough for all threads, and short ones. Returns how many there are. */
 static int64_t cut_slices(lrs_state *own, int64_t slices, int32_t channels, int32_t threads) {
-  const int64_t groups = (4 * (int64_t)threads + slices - 1) / slices;
-  own->slice_groups = threads == 1 ? 1 : groups < channels ? groups : channels;
+  const int64_t words = (int64_t)own->raster->size[1] * ((own->raster->size[2] + 63) / 64); /* of a channel's slice */
+  int64_t groups = threads == 1 ? 1 : (4 * (int64_t)threads + slices - 1) / slices;
+  if (groups < channels * words / WORDS_OF_ITEM) groups = channels * words / WORDS_OF_ITEM;
+  own->slice_groups = groups < channels ? groups : channels;
   return slices * own->slice_groups;
 }
 

@@ -49,6 +49,12 @@ static inline void lrs_thread_join(lrs_thread thread) {
   CloseHandle(thread);
 }
 static inline uint64_t lrs_milliseconds(void) { return GetTickCount64(); }
+static inline uint64_t lrs_microseconds(void) {
+  LARGE_INTEGER now, second;
+  QueryPerformanceCounter(&now);
+  QueryPerformanceFrequency(&second);
+  return (uint64_t)((double)now.QuadPart * 1e6 / (double)second.QuadPart);
+}
 static inline void *lrs_allocate(size_t bytes) { return _aligned_malloc(bytes ? bytes : 1, LRS_ALIGNMENT); }
 static inline void lrs_release(void *memory) { _aligned_free(memory); }
 
@@ -108,11 +114,12 @@ static inline int lrs_thread_begin(lrs_thread *thread, lrs_thread_start start, v
   return pthread_create(thread, NULL, start, argument);
 }
 static inline void lrs_thread_join(lrs_thread thread) { pthread_join(thread, NULL); }
-static inline uint64_t lrs_milliseconds(void) {
+static inline uint64_t lrs_microseconds(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return (uint64_t)now.tv_sec * 1000u + (uint64_t)now.tv_nsec / 1000000u;
+  return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
+static inline uint64_t lrs_milliseconds(void) { return lrs_microseconds() / 1000u; }
 /* Memory of many megabytes is asked for in large pages, where the system (Linux) has them on request: a run has it anew
  * each time, and the first touch of thousands of small pages takes as long as some layers. */
 static inline void *lrs_allocate(size_t bytes) {

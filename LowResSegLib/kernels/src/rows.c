@@ -45,8 +45,8 @@ static LRS_INLINED void store(uint8_t *at, uint64_t bits, int32_t bytes) {
   for (int32_t i = 0; i < bytes % 4; i++) at[i] = (uint8_t)(bits >> 8 * i);
 }
 
-/* Makes trits 0 of those of a word that stand for voxels from x on, but for the first `count`, and for those of the
- * grid. Returns the bytes of what is left; x is a multiple of 8, and in the grid. */
+/* Keeps the trits of the first `count` voxels from x on, as far as they are in the grid, and makes the others 0.
+ * Returns how many bytes they take; x is a multiple of 8, and in the grid. */
 static LRS_INLINED int32_t trim(const lrs_raster *raster, int32_t x, int32_t count, uint64_t *u, uint64_t *zero) {
   const int32_t left = raster->size[2] - x;
   if (count > left) count = left;
@@ -62,7 +62,8 @@ static LRS_INLINED void write_trits(const lrs_tensor *tensor, int64_t place, int
 }
 
 /* Writes voxels x to x + count - 1 of a row, at most 64 and x a multiple of 8; those beyond the grid become zeros. What
- * lies behind them, up to byte `end` of the planes, may be written too: a whole word takes one store. */
+ * comes after them, up to byte `end` of the planes, may be overwritten with trits 0, since a whole word takes one
+ * store: so the caller writes it afterwards, rows and columns in ascending order, all of one item. */
 static LRS_INLINED void write_voxels(const lrs_tensor *tensor, int64_t row, int64_t end, int32_t x, int32_t count,
                                      uint64_t u, uint64_t zero) {
   if (x >= tensor->raster->size[2]) return;
@@ -100,7 +101,8 @@ void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const
                         int32_t z) {
   const lrs_raster *from = input->raster, *to = output->raster;
   const int64_t slice = to->rows * to->pitch, first = channel * to->stride + lrs_row(to, z * factor[0], 0);
-  const int64_t grid = to->size[1] * to->pitch;
+  /* As in write_voxels; of rows of several words the next one is begun before the whole of one is written. */
+  const int64_t end = to->size[2] > 64 ? 0 : to->size[1] * to->pitch;
   const int twofold = factor[2] == 2;
   for (int32_t y = 0; y < from->size[1]; y++) {
     const int64_t source = lrs_row(from, z, y);
@@ -112,7 +114,6 @@ void lrs_upsample_slice(const lrs_tensor *input, const lrs_tensor *output, const
         x = twice(x);
       }
       const int32_t bytes = trim(to, column, 64, &u, &x);
-      const int64_t end = to->size[2] > 64 ? 0 : grid; /* of longer rows the next one has begun already */
       for (int32_t dy = 0; dy < factor[1]; dy++) {
         const int64_t row = (y * factor[1] + dy) * to->pitch + column / 8;
         for (int32_t dz = 0; dz < factor[0]; dz++) {
@@ -269,7 +270,7 @@ void lrs_first_rows(const lrs_layer *layer, const int16_t *weights, const uint8_
       for (int32_t channel = 0; channel < layer->channels; channel += LRS_TOGETHER) {
         const int32_t rest = layer->channels - channel, count = rest < LRS_TOGETHER ? rest : LRS_TOGETHER;
         const int64_t row = channel * to->stride + lrs_row(to, z, y);
-        /* Of a row that is worked on in parts, what lies behind is there already. */
+        /* Where rows are worked on in parts, what comes after this one's part is there already. */
         const int64_t end = row + (to->size[2] > SEGMENT ? 1 : y_end - y) * to->pitch;
         const int16_t *own = weights + (size_t)channel * (size_t)pairing.pairs * 2;
         for (int32_t i = 0; i < left; i += LRS_BLOCK) {
