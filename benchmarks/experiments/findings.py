@@ -96,6 +96,6 @@ def _front(results: Results) -> str:
     return f"""**The front.** Against the same network in the fastest runtime of float, ternary has after
         {plan.STEPS_3D:,} steps ({against_float(False)}), after {3 * plan.STEPS_3D:,} ({against_float(True)}). On a grid
         this small, half of a narrow network's time is not ternary convolutions, and float with fewer channels in int8
-        saves about as much and loses less. Tried: widths; more zeros, which (c) shows; longer training, after which the table's float
-        networks gain, too: {gains("float")}; ternary ones: {gains("ternary")}. How much faster the engine is on larger
-        grids is in [performance.md](performance.md)."""
+        saves about as much and loses less. Tried: widths; more zeros, which (c) shows; longer training, after which
+        float networks gain, too: {gains("float")}; ternary ones: {gains("ternary")}. How much faster the engine is on
+        larger grids is in [performance.md](performance.md)."""
