@@ -51,7 +51,7 @@ def plan_of(width: int) -> Plan:
 
 def ternary_arms() -> list[str]:
     """Arms whose networks are timed in the native engine."""
-    arms = ["b/ternary/half", *(f"c/threshold/{threshold:g}" for threshold in plan.THRESHOLDS)]
+    arms = ["b/ternary/half", *(plan.threshold_arm(threshold) for threshold in plan.THRESHOLDS)]
     return arms + [plan.front_arm("ternary", width) for width in plan.FRONT if width != 16]
 
 

@@ -37,11 +37,19 @@ TRUNKS = {
 FRONT = (4, 8, 16, 32)  # widths of part (d), float and ternary
 LONGER = (4, 8, 16)  # those that go on for three times as many steps; 32 would take an hour for each ternary network
 THRESHOLDS = (0.3, 1.0, 1.3, 1.6)  # 0.7 is part (b)'s
+THRESHOLDS_LONGER = (1.3,)  # those that go on for three times as many steps
 
 
 def front_arm(kind: str, width: int, longer: bool = False) -> str:
     """The arm of a point of the front, `float` or `ternary`; part (b) has those of 16 channels."""
     return (f"b/{kind}/half" if width == 16 else f"d/{kind}/{width}") + ("-longer" if longer else "")
+
+
+def threshold_arm(threshold: float, longer: bool = False) -> str:
+    """The arm of a threshold of part (c), or of part (b)'s."""
+    if threshold == 0.7:
+        return front_arm("ternary", 16, longer)
+    return f"c/threshold/{threshold:g}" + ("-longer" if longer else "")
 
 
 def protocol_of(key: str) -> int:
@@ -197,10 +205,12 @@ def part_b() -> list[Unit]:
 
 def part_c() -> list[Unit]:
     """The ternary network of part (b) with other thresholds of its weights, which make other shares of zeros."""
+    rows = [(threshold, False) for threshold in THRESHOLDS] + [(threshold, True) for threshold in THRESHOLDS_LONGER]
     return [
-        Unit("c", f"c/threshold/{threshold:g}", seed, config, "b/float/half", "b/float/half")
-        for threshold in THRESHOLDS
-        for config in [_solid("ternary", network={"weight_threshold": threshold})]
+        Unit("c", threshold_arm(threshold, longer), seed, config, "b/float/half", "b/float/half")
+        for threshold, longer in rows
+        for steps in [STEPS_3D * (3 if longer else 1)]
+        for config in [_solid("ternary", network={"weight_threshold": threshold}, steps=steps)]
         for seed in SEEDS
     ]
 
