@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterable
 
 from benchmarks.experiments import plan
+from benchmarks.experiments.goals import RUNTIMES, time_goal
 from benchmarks.experiments.goals import points as front_points
 from benchmarks.experiments.results import MISSING, Results
 
@@ -87,6 +88,9 @@ def _front(results: Results) -> str:
             for width, in_float, ternary in zip(plan.LONGER if longer else plan.FRONT, found["float"], found["ternary"])
         )
 
+    def of_float32(longer: bool) -> str:
+        return time_goal(results, longer, [runtime for runtime in RUNTIMES if runtime.endswith("float32")])[0]
+
     def gain(kind: str, width: int) -> str:
         return results.difference(plan.front_arm(kind, width, True), plan.front_arm(kind, width))
 
@@ -96,6 +100,8 @@ def _front(results: Results) -> str:
     return f"""**The front.** Against the same network in the fastest runtime of float, ternary has after
         {plan.STEPS_3D:,} steps ({against_float(False)}), after {3 * plan.STEPS_3D:,} ({against_float(True)}). On a grid
         this small, half of a narrow network's time is not ternary convolutions, and float with fewer channels in int8
-        saves about as much and loses less. Tried: widths; more zeros, which (c) shows; longer training, after which
-        float networks gain, too: {gains("float")}; ternary ones: {gains("ternary")}. How much faster the engine is on
-        larger grids is in [performance.md](performance.md)."""
+        saves about as much and loses less. Against float32 in the faster runtime the best ternary network in float's
+        time is at ({of_float32(False)}) points, after {3 * plan.STEPS_3D:,} steps at ({of_float32(True)}). Tried:
+        widths; more zeros, which (c) shows; longer training, after which float networks gain, too: {gains("float")};
+        ternary ones: {gains("ternary")}. How much faster the engine is on larger grids is in
+        [performance.md](performance.md)."""

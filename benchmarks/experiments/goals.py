@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 import numpy as np
@@ -99,11 +100,13 @@ class Point(NamedTuple):
     runtime: str
 
 
-def points(results: Results, longer: bool = False) -> Optional[dict[str, list[Point]]]:
+def points(
+    results: Results, longer: bool = False, runtimes: Sequence[str] = RUNTIMES
+) -> Optional[dict[str, list[Point]]]:
     """Points of each kind, by width; None where one is missing."""
     found: dict[str, list[Point]] = {"float": [], "ternary": []}
     for kind, width, arm in front_arms(longer):
-        keys = [(f"float/{width}", runtime) for runtime in RUNTIMES]
+        keys = [(f"float/{width}", runtime) for runtime in runtimes]
         if kind == "ternary":
             keys = [(plan.front_arm(kind, width), "")]
         times = {key: results.times[key]["milliseconds"].get("2") for key in keys if key in results.times}
@@ -129,9 +132,9 @@ def sparse_points(results: Results, longer: bool = False) -> Optional[list[Point
     return found
 
 
-def time_goal(results: Results, longer: bool = False) -> list[str]:
+def time_goal(results: Results, longer: bool = False, runtimes: Sequence[str] = RUNTIMES) -> list[str]:
     """For each float width: the best ternary Dice within its time, and within a third of it, against its own."""
-    found, sparse = points(results, longer), sparse_points(results, longer)
+    found, sparse = points(results, longer, runtimes), sparse_points(results, longer)
     if found is None or sparse is None:
         return [MISSING, MISSING]
     ternary = [*found["ternary"], *sparse]
