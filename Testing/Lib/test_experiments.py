@@ -62,12 +62,18 @@ def small(unit: plan.Unit) -> plan.Unit:
     )
 
 
-def smoke(keys: list[str], folder: Path) -> list[dict[str, Any]]:
-    """Rows of some units, on six small cases of which two are held out."""
+def six_cases(folder: Path) -> tuple[Path, Path]:
+    """Six small cases and their split, of which two are held out."""
     data = case_sets.msd(folder / "data")
     names = [f"case_{number:02d}" for number in range(6)]
     split = folder / "splits.json"
     write_splits(split, make_splits(names, folds=2, test_cases=names[:2])[:1])
+    return data, split
+
+
+def smoke(keys: list[str], folder: Path) -> list[dict[str, Any]]:
+    """Rows of some units, on six small cases."""
+    data, split = six_cases(folder)
     rows = []
     for key in keys:
         unit = small(plan.unit_of(key))
@@ -127,6 +133,27 @@ def test_a_unit_that_another_process_has_is_left_alone(tmp_path: Path) -> None:
         assert first and not second
     with run.claimed(tmp_path / "unit") as again:
         assert again
+
+
+def test_what_a_unit_starts_from_is_trained_again_where_only_its_row_is_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"b/float/half/0": {"unit": "b/float/half/0"}}
+    unit_of = plan.unit_of
+    monkeypatch.setattr(plan, "unit_of", lambda key: small(unit_of(key)))
+    monkeypatch.setattr(table, "rows", lambda: there)
+    monkeypatch.setattr(table, "append", lambda row: there.update({row["unit"]: row}))
+    data, split = six_cases(tmp_path)
+    unit = plan.unit_of("b/ternary/half/0")
+    assert [each.key for each in run.to_train(unit, tmp_path, split)] == ["b/float/half/0", "b/ternary/half/0"]
+
+    with run.claimed(plan.folder_of(tmp_path, "b/float/half/0")):
+        assert run.add_row(unit, data, tmp_path, 10, split) is False
+    assert run.add_row(unit, data, tmp_path, 10, split) is True
+    assert there["b/float/half/0"] == {"unit": "b/float/half/0"}  # the row that others were compared with stays
+    assert there["b/ternary/half/0"]["steps"] == 3
+    assert [each.key for each in run.to_train(unit, tmp_path, split)] == ["b/ternary/half/0"]
+    assert run.add_row(unit, data, tmp_path, 10, split) is False
 
 
 def test_the_interval_of_a_mean_is_that_of_statistics() -> None:

@@ -3,7 +3,8 @@
     python -m benchmarks.experiments.run --part a --data Task04_Hippocampus --budget-minutes 30
 
 One thread a process; several processes may run at once, each takes a unit that no other has. A unit that the time stops
-goes on from its checkpoint the next time. Checkpoints are kept in runs/experiments, which git ignores.
+goes on from its checkpoint the next time. Checkpoints are kept in runs/experiments, which git ignores: where a unit
+starts from another whose row is in the table but whose checkpoint is not here, that one is trained again first.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Optional
 
@@ -71,7 +72,13 @@ def train(unit: Unit, data: Path, runs: Path, minutes: float, split: Path = plan
     spent = folder / "minutes.txt"
     before = float(spent.read_text()) if spent.exists() else 0.0
     spent.write_text(f"{before + (time.monotonic() - began) / 60:.3f}")
-    return weights if load_segmenter(weights)[1]["step"] >= config.all_steps else None
+    return weights if is_trained(unit, runs, split) else None
+
+
+def is_trained(unit: Unit, runs: Path, split: Path = plan.SPLIT) -> bool:
+    """Whether the checkpoint of a unit's last step is here."""
+    weights = plan.folder_of(runs, unit.key) / "weights.pt"
+    return weights.exists() and load_segmenter(weights)[1]["step"] >= config_of(unit, runs, split).all_steps
 
 
 @torch.no_grad()
@@ -128,10 +135,37 @@ def claimed(folder: Path) -> Iterator[bool]:
         yield True
 
 
-def ready(unit: Unit, runs: Path, there: Mapping[str, Any]) -> bool:
-    """Whether what a unit needs is trained, and its head exists."""
-    trained = all((plan.folder_of(runs, key) / "weights.pt").exists() and key in there for key in unit.needs)
-    return trained and unit.config["head"]["name"] in HEADS
+def to_train(unit: Unit, runs: Path, split: Path = plan.SPLIT) -> Iterator[Unit]:
+    """A unit after those it needs that are not trained here, whether or not the table has their rows."""
+    for needed in map(plan.unit_of, unit.needs):
+        if not is_trained(needed, runs, split):
+            yield from to_train(needed, runs, split)
+    yield unit
+
+
+def add_row(unit: Unit, data: Path, runs: Path, minutes: float, split: Path = plan.SPLIT) -> Optional[bool]:
+    """Train a unit that the table lacks, and what it needs before, and add its row.
+
+    Returns:
+        Whether a row was added: not where another process has one of the units. None where the time was up.
+    """
+    end = time.monotonic() + 60 * minutes
+    for each in to_train(unit, runs, split):
+        with claimed(plan.folder_of(runs, each.key)) as ours:
+            if not ours or unit.key in table.rows():
+                return False
+            began = time.monotonic()
+            left = max(0.1, (end - began) / 60)  # 0 would be for ever
+            weights = train(each, data, runs, left, split)
+            if weights is None:
+                print(f"{each.key}: stopped by the budget; it goes on next time", flush=True)
+                return None
+            if each.key not in table.rows():
+                row = row_of(each, weights, data, runs, split)
+                table.append(row)
+                seconds = time.monotonic() - began
+                print(f"{each.key}: Dice {np.nanmean(table.values(row)):.4f}, {seconds:.0f} s", flush=True)
+    return True
 
 
 def main() -> None:
@@ -164,22 +198,12 @@ def main() -> None:
             left = (end - time.monotonic()) / 60
             if left <= 0.2:
                 return
-            there = table.rows()
-            if unit.key in there or not ready(unit, options.runs, there):
+            if unit.key in table.rows() or unit.config["head"]["name"] not in HEADS:
                 continue
-            with claimed(plan.folder_of(options.runs, unit.key)) as ours:
-                if not ours or unit.key in table.rows():
-                    continue
-                began = time.monotonic()
-                weights = train(unit, options.data, options.runs, left)
-                if weights is None:
-                    print(f"{unit.key}: stopped by the budget; it goes on next time", flush=True)
-                    return
-                row = row_of(unit, weights, options.data, options.runs)
-                table.append(row)
-                progress = True
-                seconds = time.monotonic() - began
-                print(f"{unit.key}: Dice {np.nanmean(table.values(row)):.4f}, {seconds:.0f} s", flush=True)
+            added = add_row(unit, options.data, options.runs, left)
+            if added is None:
+                return
+            progress = progress or added
 
 
 if __name__ == "__main__":
