@@ -89,6 +89,7 @@ def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def open_panel(slicer: Any) -> Iterator[Callable[[], Any]]:
     """A function that makes the panel and opens it, as Slicer does; all are closed afterwards."""
+    import shiboken6
     from host import application, pump
 
     panels: list[Any] = []
@@ -110,7 +111,7 @@ def open_panel(slicer: Any) -> Iterator[Callable[[], Any]]:
     for panel in panels:
         panel.cleanup()
         panel.parent.hide()
-        panel.parent.deleteLater()
+        shiboken6.delete(panel.parent)  # at once: what is deleted later would see the scenes of the next tests
     pump.settle()
 
 
